@@ -1,0 +1,43 @@
+"""Multi-task learning for Keras: from a DataFrame or an image array to a served model.
+
+Example:
+    >>> import kmtl
+    >>> tasks = [kmtl.BinaryTask("rich"), kmtl.RegressionTask("age")]
+    >>> model = kmtl.build_mtl_model((8,), tasks)
+    >>> model.task_names
+    ['rich', 'age']
+"""
+
+import keras
+
+if keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "kmtl runs on Keras' TensorFlow backend; set KERAS_BACKEND=tensorflow before "
+        f"Keras is imported. Received: {keras.backend.backend()!r}."
+    )
+
+from kmtl import callbacks, data, layers, losses, metrics, sharing, trunks
+from kmtl._version import __version__
+from kmtl.builder import build_mtl_model
+from kmtl.export import export_saved_model
+from kmtl.features import TabularFeatures
+from kmtl.model import MTLModel
+from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask
+
+__all__ = [
+    "BinaryTask",
+    "MTLModel",
+    "MulticlassTask",
+    "RegressionTask",
+    "TabularFeatures",
+    "__version__",
+    "build_mtl_model",
+    "callbacks",
+    "data",
+    "export_saved_model",
+    "layers",
+    "losses",
+    "metrics",
+    "sharing",
+    "trunks",
+]

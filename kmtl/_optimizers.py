@@ -1,0 +1,52 @@
+"""Which optimizers may update stacked weights."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kmtl._head_groups import HeadGroup
+
+# Their update of a weight depends on the norm or the shape of the whole variable, so
+# the tasks of a stack would no longer be independent of each other.
+_PER_VARIABLE = (
+    keras.optimizers.Adafactor,
+    keras.optimizers.Lamb,
+    keras.optimizers.Muon,
+)
+
+
+def check_optimizer(optimizer: Any, groups: Sequence[HeadGroup]) -> None:
+    """Raises `ValueError` for an optimizer that would couple the heads of tasks.
+
+    Heads of the same form are slices of one variable. Element-wise optimizers do not
+    notice; one that works on the norm or the shape of a variable would.
+
+    Args:
+        optimizer: A Keras optimizer.
+        groups: The head groups of the model.
+    """
+    if all(len(group.indices) == 1 for group in groups):
+        return
+    for inner in _unwrap(optimizer):
+        if isinstance(inner, _PER_VARIABLE):
+            raise ValueError(
+                f"`optimizer` {type(inner).__name__} works on whole variables, and the "
+                "heads of tasks are slices of one; their tasks would influence each "
+                "other. Use Adam, AdamW, SGD, RMSprop, Lion or another element-wise "
+                "optimizer."
+            )
+        if inner.clipnorm is not None:
+            raise ValueError(
+                "`clipnorm` clips whole variables, and the heads of tasks are slices "
+                f"of one. Received: clipnorm={inner.clipnorm}. Use `global_clipnorm` "
+                "or `clipvalue`."
+            )
+
+
+def _unwrap(optimizer: Any) -> list[Any]:
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return _unwrap(optimizer.inner_optimizer)
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        return [inner for part in optimizer.optimizers for inner in _unwrap(part)]
+    return [optimizer]

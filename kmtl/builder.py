@@ -1,0 +1,208 @@
+"""`build_mtl_model`: checks what is wanted, wires the graph, compiles it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+
+from kmtl._checks import check_units, shorten
+from kmtl._head_groups import HeadGroup, group_heads
+from kmtl._typing import ByTask, Tensor
+from kmtl.data import resolve_task
+from kmtl.features import TabularFeatures
+from kmtl.layers import Representation, TabularEmbedding, TaskDense, TaskOutputs
+from kmtl.layers._per_task import derive_seed, draw_seed
+from kmtl.model import MTLModel
+from kmtl.sharing import Hard
+from kmtl.tasks import BinaryTask, MulticlassTask, Task, check_tasks
+from kmtl.trunks import CNN, MLP, as_trunk
+
+
+def build_mtl_model(
+    inputs: Any,
+    tasks: Sequence[Task],
+    *,
+    trunk: Any = None,
+    sharing: Any = None,
+    head_units: Sequence[int] = (),
+    optimizer: Any = "adam",
+    loss_weights: ByTask | None = None,
+    name: str = "mtl_model",
+) -> MTLModel:
+    """Builds and compiles a multi-task model.
+
+    Args:
+        inputs: The training frame, of which every column that is no label is a
+            feature; or `TabularFeatures`, an array of training samples, the shape of
+            one sample, a `keras.Input`, or a dict of them.
+        tasks: The tasks. Classes and label statistics are found in a training frame.
+        trunk: What the tasks share: `kmtl.trunks.MLP` or `CNN`, a Keras model, a layer,
+            a list of layers or a callable. `MLP([256, 128])` by default, for images
+            `CNN([32, 64])`.
+        sharing: How the tasks share it; `kmtl.sharing.Hard()` by default.
+        head_units: Widths of the hidden layers (ReLU) of each head, for tasks that
+            name none.
+        optimizer: A Keras optimizer or its name.
+        loss_weights: Weights of the losses by task name, over those of the tasks.
+        name: Name of the model.
+
+    Returns:
+        A compiled `MTLModel` whose outputs are a dict by task name.
+
+    Raises:
+        ValueError: If tasks, inputs, trunk and heads do not fit together.
+        TypeError: If an argument is of a kind that is not supported.
+
+    Example:
+        >>> import kmtl
+        >>> model = kmtl.build_mtl_model(
+        ...     (28, 28, 1), [kmtl.MulticlassTask("digit", classes=10)]
+        ... )
+        >>> model.output_shape
+        {'digit': (None, 10)}
+    """
+    tasks = check_tasks(tasks)
+    check_units(head_units, "head_units")
+    features = None
+    frame = inputs if isinstance(inputs, pd.DataFrame) else None
+    if frame is not None:
+        tasks = tuple(resolve_task(task, frame) for task in tasks)
+        inputs = TabularFeatures.from_frame(frame, exclude=_columns(tasks))
+    if isinstance(inputs, TabularFeatures):
+        features = inputs
+        _check_no_leak(features, tasks)
+    graph_inputs = _graph_inputs(inputs)
+    seed = draw_seed()
+    encoded = graph_inputs
+    if features is not None:
+        encoded = TabularEmbedding.from_features(features)(graph_inputs)
+    trunk = as_trunk(_default_trunk(encoded) if trunk is None else trunk)
+    shared = (Hard() if sharing is None else sharing)(trunk, encoded, tasks)
+    representation = Representation(name="representation")(shared)
+    groups = group_heads(tasks, head_units)
+    logits = [_head(group, tasks, representation, seed) for group in groups]
+    outputs = TaskOutputs(tasks, groups, features, name="outputs")(logits)
+    model = MTLModel(graph_inputs, outputs, name=name)
+    model.compile(optimizer, loss_weights=loss_weights)
+    if frame is not None:
+        model.adapt_labels(frame)
+    return model
+
+
+def _columns(tasks: Sequence[Task]) -> list[str]:
+    return [task.column for task in tasks]
+
+
+def _check_no_leak(features: TabularFeatures, tasks: Sequence[Task]) -> None:
+    for task in tasks:
+        if task.column in features.names:
+            raise ValueError(
+                f"Column {task.column!r} is the label of task {task.name!r} and cannot "
+                "be a feature too; leave it out with "
+                f"`TabularFeatures.from_frame(frame, exclude=[{task.column!r}])`."
+            )
+
+
+def _graph_inputs(inputs: Any) -> Any:
+    """Makes the `keras.Input`s of the trained core."""
+    if isinstance(inputs, TabularFeatures):
+        return inputs.encoded_inputs()
+    if isinstance(inputs, (pd.Series, np.ndarray)):
+        return _input_like(np.asarray(inputs))
+    if isinstance(inputs, Mapping):
+        return {name: _named_input(name, part) for name, part in inputs.items()}
+    if isinstance(inputs, keras.KerasTensor):
+        return inputs
+    if isinstance(inputs, (tuple, list)) and all(
+        part is None or isinstance(part, int) for part in inputs
+    ):
+        return keras.Input(tuple(inputs), name="inputs")
+    raise TypeError(
+        "`inputs` must be a DataFrame, TabularFeatures, an array of samples, the shape "
+        "of one sample such as (28, 28, 1), a keras.Input or a dict of them. "
+        f"Received: {inputs!r}."
+    )
+
+
+def _input_like(array: np.ndarray, name: str = "inputs") -> Tensor:
+    if array.dtype.kind not in "biuf" or array.ndim < 2:
+        raise ValueError(
+            "An array of `inputs` must hold numbers, one sample a row. Received: "
+            f"dtype={array.dtype}, shape={array.shape}. For columns of text, "
+            "categories or dates use a DataFrame."
+        )
+    is_pixels = array.dtype == np.uint8 and array.ndim > 2
+    dtype = "uint8" if is_pixels else keras.config.floatx()
+    return keras.Input(array.shape[1:], dtype=dtype, name=name)
+
+
+def _named_input(name: str, part: Any) -> Tensor:
+    if isinstance(part, np.ndarray):
+        return _input_like(part, name)
+    if isinstance(part, (tuple, list)):
+        return keras.Input(tuple(part), name=name)
+    if isinstance(part, keras.KerasTensor):
+        return part
+    raise TypeError(
+        f"Input {name!r} must be a keras.Input, an array or a shape. "
+        f"Received: {part!r}."
+    )
+
+
+def _default_trunk(encoded: Any) -> Any:
+    rank = len(encoded.shape) if isinstance(encoded, keras.KerasTensor) else 2
+    if rank == 2:
+        return MLP([256, 128])
+    if rank == 4:
+        return CNN([32, 64])
+    raise ValueError(
+        "`trunk` must be given for inputs that are neither a table nor images. "
+        f"Received: inputs of shape {tuple(encoded.shape)}."
+    )
+
+
+def _head(
+    group: HeadGroup, tasks: Sequence[Task], representation: Tensor, seed: int
+) -> Tensor:
+    members = group.members(tasks)
+    if group.own:
+        return _own_head(members[0], representation)
+    if len(representation.shape) not in (2, 3):
+        raise ValueError(
+            f"The trunk gives a feature map of shape {tuple(representation.shape)}, "
+            f"but the built-in heads of {shorten(t.name for t in members)} need a "
+            'vector a row. Pool it (`pooling="avg"`, or `GlobalAveragePooling2D()` at '
+            "the end of the trunk), or give the tasks heads of their own (`head=`)."
+        )
+    names = [task.name for task in members]
+    stem = f"head_{'_'.join(map(str, group.indices[:1]))}"
+    outputs = representation
+    for depth, units in enumerate(group.hidden):
+        outputs = TaskDense(
+            units,
+            tasks=names,
+            activation="relu",
+            seed=derive_seed(seed, "hidden", depth),
+            name=f"{stem}_hidden_{depth}",
+        )(outputs)
+    last = TaskDense(
+        group.units, tasks=names, seed=derive_seed(seed, "out"), name=f"{stem}_out"
+    )
+    return last(outputs)
+
+
+def _own_head(task: Task, representation: Tensor) -> Tensor:
+    logits = as_trunk(task.head)(representation)
+    width = logits.shape[-1]
+    if isinstance(task, MulticlassTask):
+        expected = task.units
+    else:
+        expected = 1 if isinstance(task, BinaryTask) else width
+    if len(logits.shape) < 2 or width != expected:
+        raise ValueError(
+            f"`head` of task {task.name!r} must end in {expected} units (logits, no "
+            f"activation). Received: an output of shape {tuple(logits.shape)}."
+        )
+    return logits

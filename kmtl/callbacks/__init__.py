@@ -1,0 +1,12 @@
+"""Callbacks for `MTLModel.fit`. All of Keras' own work too.
+
+Example:
+    >>> import kmtl
+    >>> callback = kmtl.callbacks.LossWeightSchedule(lambda epoch: {"a": 0.5**epoch})
+    >>> callback.schedule(1)
+    {'a': 0.5}
+"""
+
+from kmtl.callbacks._loss_weight_schedule import LossWeightSchedule
+
+__all__ = ["LossWeightSchedule"]

@@ -1,0 +1,18 @@
+"""Data: frames, arrays and datasets become packed batches.
+
+`MTLModel` calls this module; users meet its error messages.
+"""
+
+from kmtl.data._adapter import Adapter
+from kmtl.data._datasets import encoded_labels, input_dataset, pack_dataset
+from kmtl.data._pack import Packer
+from kmtl.data._resolve import resolve_task
+
+__all__ = [
+    "Adapter",
+    "Packer",
+    "encoded_labels",
+    "input_dataset",
+    "pack_dataset",
+    "resolve_task",
+]

@@ -1,0 +1,84 @@
+"""What a training frame says about a task: its classes, fixed from then on."""
+
+import dataclasses
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kmtl._checks import did_you_mean, shorten
+from kmtl.data._labels import distinct, missing_mask, to_array
+from kmtl.tasks import BinaryTask, MulticlassTask, Task
+
+
+def resolve_task(task: Task, frame: pd.DataFrame) -> Task:
+    """Returns the task with the classes that its label column holds.
+
+    Args:
+        task: The task.
+        frame: The training frame.
+
+    Raises:
+        ValueError: If the frame lacks the column, all its labels are missing, or
+            `positive` never occurs.
+    """
+    present = _present(task, label_column(task, frame))
+    if isinstance(task, MulticlassTask) and task.classes is None:
+        classes = _classes(task, frame[task.column], present)
+        return dataclasses.replace(task, classes=classes)
+    if isinstance(task, BinaryTask) and task.classes is None:
+        return _resolve_binary(task, distinct(present))
+    return task
+
+
+def label_column(task: Task, frame: pd.DataFrame) -> pd.Series:
+    """Returns the label column of a task, or raises `ValueError` when it is absent."""
+    if task.column not in frame.columns:
+        columns = list(frame.columns)
+        raise ValueError(
+            f"The frame has no label column for task {task.name!r}; name it with "
+            f"`label=`. Received: {task.column!r}."
+            f"{did_you_mean(task.column, columns)} Columns: {shorten(columns)}."
+        )
+    return frame[task.column]
+
+
+def _present(task: Task, column: pd.Series) -> np.ndarray:
+    values = to_array(task, column)
+    present = values[~missing_mask(task, values)]
+    if not len(present):
+        raise ValueError(
+            f"Every label of task {task.name!r} is missing in the training frame. "
+            f"Received: column {task.column!r} of {len(column)} rows."
+        )
+    return present
+
+
+def _classes(
+    task: MulticlassTask, column: pd.Series, present: np.ndarray
+) -> list[Hashable]:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return [v for v in column.cat.categories.tolist() if v != task.missing]
+    classes = distinct(present)
+    if len(classes) < 2:
+        raise ValueError(
+            f"Labels of MulticlassTask({task.name!r}) must have at least two classes; "
+            f"name those that may come with `classes=`. Received: {shorten(classes)}."
+        )
+    return [int(c) if isinstance(c, float) and c.is_integer() else c for c in classes]
+
+
+def _resolve_binary(task: BinaryTask, values: list[Any]) -> BinaryTask:
+    if task.positive is None:
+        return task
+    if task.positive not in values:
+        raise ValueError(
+            f"`positive` of BinaryTask({task.name!r}) never occurs in column "
+            f"{task.column!r}. Received: {task.positive!r}."
+            f"{did_you_mean(task.positive, values)} Values: {shorten(values)}."
+        )
+    others = [value for value in values if value != task.positive]
+    if len(others) != 1:
+        return task
+    return dataclasses.replace(task, classes=(others[0], task.positive))

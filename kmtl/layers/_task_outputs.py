@@ -1,0 +1,196 @@
+"""The last layer: stacked logits in, one named output a task."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kmtl._head_groups import HeadGroup
+from kmtl._typing import Config, Shape, Tensor
+from kmtl.features import TabularFeatures
+from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask, Task
+
+
+@keras.saving.register_keras_serializable(package="kmtl")
+class TaskOutputs(keras.layers.Layer):
+    """Turns the stacked outputs of the head groups into `{task name: output}`.
+
+    Probabilities for binary and multiclass tasks, values in the label's own unit for
+    regressions. The layer also carries what a model must not lose on saving: the
+    task specifications and the features in its config; loss weights, label
+    statistics and frozen tasks as variables.
+
+    Args:
+        tasks: The task specifications, in the order of the model.
+        groups: The head groups, one an input tensor.
+        features: The features of the table the model is built on, if any.
+        **kwargs: Passed to `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: A list with one tensor a group: `(batch, tasks, units)`, or
+            `(batch, ..., units)` from a head of a task's own.
+
+    Returns:
+        A dict from task name to a tensor of shape `(batch, ..., units)`.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        groups: Sequence[HeadGroup],
+        features: TabularFeatures | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**{"dtype": wide_dtype(), **kwargs})
+        self.tasks = tuple(tasks)
+        self.groups = tuple(groups)
+        self.features = features
+
+    def build(self, input_shape: Sequence[Shape]) -> None:
+        count = (len(self.tasks),)
+        self.input_shapes = [tuple(shape) for shape in input_shape]
+        weights = [task.loss_weight for task in self.tasks]
+        # NaN until label statistics are known: an output that cannot be mistaken.
+        unknown = [np.nan if is_standardized(t) else 0.0 for t in self.tasks]
+        self.loss_weights = self._state("loss_weights", count, weights)
+        self.label_mean = self._state("label_mean", count, unknown, "float64")
+        self.label_scale = self._state(
+            "label_scale", count, np.add(unknown, 1.0), "float64"
+        )
+        self.frozen = self._state("frozen", count, np.zeros(count))
+
+    def _state(
+        self, name: str, shape: Shape, values: Any, dtype: str | None = None
+    ) -> Any:
+        def initial(shape: Shape, dtype: Any) -> Tensor:
+            return ops.reshape(ops.convert_to_tensor(values, dtype=dtype), shape)
+
+        return self.add_weight(
+            name=name, shape=shape, initializer=initial, dtype=dtype, trainable=False
+        )
+
+    def call(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        outputs: dict[int, Tensor] = {}
+        activated = self.activate(self.stack(inputs))
+        for group, stacked in zip(self.groups, activated, strict=True):
+            for position, index in enumerate(group.indices):
+                outputs[index] = stacked[:, position]
+        return {task.name: outputs[i] for i, task in enumerate(self.tasks)}
+
+    def stack(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Gives every group's logits a task axis and the dtype of losses.
+
+        Returns:
+            One tensor `(batch, tasks, ..., units)` a group.
+        """
+        wide = [ops.cast(logits, self.compute_dtype) for logits in inputs]
+        return [
+            ops.expand_dims(logits, 1) if group.own else logits
+            for group, logits in zip(self.groups, wide, strict=True)
+        ]
+
+    def activate(self, stacked: Sequence[Tensor]) -> list[Tensor]:
+        """Maps stacked logits to probabilities, and values to the label's unit."""
+        return [
+            self._activate(group, logits)
+            for group, logits in zip(self.groups, stacked, strict=True)
+        ]
+
+    def _activate(self, group: HeadGroup, logits: Tensor) -> Tensor:
+        kind = type(self.tasks[group.indices[0]])
+        if kind is BinaryTask:
+            return ops.sigmoid(logits)
+        if kind is MulticlassTask:
+            return ops.softmax(logits, axis=-1)
+        shape = (1, len(group.indices)) + (1,) * (len(logits.shape) - 2)
+        scale, mean = (
+            ops.reshape(ops.cast(v, logits.dtype), shape)
+            for v in self.label_statistics(group)
+        )
+        return logits * scale + mean
+
+    def label_statistics(self, group: HeadGroup) -> tuple[Tensor, Tensor]:
+        """Returns scale and mean of the labels of a group, each `(tasks,)`."""
+        indices = list(group.indices)
+        return (
+            ops.take(self.label_scale, indices),
+            ops.take(self.label_mean, indices),
+        )
+
+    def label_statistics_on_host(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and scale of the labels of all tasks as float64 arrays."""
+        return (
+            ops.convert_to_numpy(self.label_mean),
+            ops.convert_to_numpy(self.label_scale),
+        )
+
+    def unadapted(self) -> list[str]:
+        """Names of the tasks whose label statistics are not known yet."""
+        unknown = np.isnan(ops.convert_to_numpy(self.label_mean))
+        return [t.name for t, u in zip(self.tasks, unknown, strict=True) if u]
+
+    def adapt_labels(self, encoded: Sequence[np.ndarray]) -> None:
+        """Sets mean and standard deviation of the labels of standardised tasks.
+
+        Args:
+            encoded: The labels of every task, NaN where missing. A task without any
+                keeps what it has.
+        """
+        mean, scale = (array.copy() for array in self.label_statistics_on_host())
+        for index, task in enumerate(self.tasks):
+            labels = encoded[index][~np.isnan(encoded[index])]
+            if is_standardized(task) and len(labels):
+                mean[index] = labels.mean()
+                scale[index] = labels.std() or 1.0  # constant labels: centre them only
+        self.label_mean.assign(mean)
+        self.label_scale.assign(scale)
+
+    def label_shape(self, index: int) -> Shape:
+        """The shape of one row's labels of a task: `()` for a built-in head."""
+        for group, shape in zip(self.groups, self.input_shapes, strict=True):
+            if group.own and index in group.indices:
+                is_vector = isinstance(self.tasks[index], RegressionTask)
+                whole = is_vector and shape[-1] != 1
+                return shape[1:] if whole else shape[1:-1]
+        return ()
+
+    def compute_output_shape(self, input_shape: Sequence[Shape]) -> dict[str, Shape]:
+        shapes: dict[int, Shape] = {}
+        for group, shape in zip(self.groups, input_shape, strict=True):
+            for index in group.indices:
+                rest = shape[1:] if group.own else shape[2:]
+                shapes[index] = (shape[0], *rest)
+        return {task.name: shapes[i] for i, task in enumerate(self.tasks)}
+
+    def get_config(self) -> Config:
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "tasks": [serialize(task) for task in self.tasks],
+            "groups": [group.get_config() for group in self.groups],
+            "features": self.features and self.features.get_config(),
+        }
+
+    @classmethod
+    def from_config(cls, config: Config) -> "TaskOutputs":
+        config = dict(config)
+        restore = keras.saving.deserialize_keras_object
+        features = config.pop("features")
+        return cls(
+            tasks=[restore(task) for task in config.pop("tasks")],
+            groups=[HeadGroup.from_config(g) for g in config.pop("groups")],
+            features=features and TabularFeatures.from_config(features),
+            **config,
+        )
+
+
+def is_standardized(task: Task) -> bool:
+    """Whether a task is trained on standardised labels."""
+    return isinstance(task, RegressionTask) and task.standardize
+
+
+def wide_dtype() -> str:
+    """Dtype of outputs and losses: float32, or float64 where Keras is set to it."""
+    return "float64" if keras.config.floatx() == "float64" else "float32"

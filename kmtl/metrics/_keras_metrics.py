@@ -1,0 +1,97 @@
+"""Any Keras metric on one task."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from kmtl._objective import GroupBatch
+from kmtl._typing import MetricLike
+from kmtl.layers import TaskOutputs
+from kmtl.tasks import MulticlassTask, RegressionTask, Task
+
+_M = keras.metrics
+# Metrics of Keras that take one-hot labels of several classes.
+_ONE_HOT = (
+    _M.AUC,
+    _M.CategoricalAccuracy,
+    _M.CategoricalCrossentropy,
+    _M.CategoricalHinge,
+    _M.F1Score,
+    _M.FBetaScore,
+    _M.KLDivergence,
+    _M.Precision,
+    _M.Recall,
+    _M.TopKCategoricalAccuracy,
+)
+
+
+def keras_metric(task: Task, metric: MetricLike) -> keras.metrics.Metric:
+    """Returns a fresh Keras metric for a task.
+
+    Args:
+        task: The task, for messages.
+        metric: A metric, its name, or a callable `(y_true, y_pred)`.
+
+    Raises:
+        ValueError: If Keras knows no such metric.
+    """
+    try:
+        found = _M.get(metric)
+    except ValueError as error:
+        raise ValueError(
+            f"`metrics` of task {task.name!r} must be Keras metrics, their names or "
+            f"callables. For {type(task).__name__} kmtl adds: "
+            f"{list(task.default_metrics)} and others, see `kmtl.metrics`. "
+            f"Received: {metric!r}."
+        ) from error
+    if isinstance(found, _M.Metric):
+        return type(found).from_config(found.get_config())
+    if not callable(found):
+        raise ValueError(
+            f"`metrics` of task {task.name!r} must not hold None. Received: {metric!r}."
+        )
+    return _M.MeanMetricWrapper(found, name=getattr(found, "__name__", "metric"))
+
+
+def update_keras_metric(
+    layer: TaskOutputs,
+    group: int,
+    position: int,
+    metric: keras.metrics.Metric,
+    batch: GroupBatch,
+) -> None:
+    """Adds a batch to the metric of one task.
+
+    The metric sees class ids, or one-hot rows where Keras asks for them, and
+    regressions in the label's own unit.
+    """
+    labels = ops.reshape(batch.labels[:, position], (-1,))
+    weights = ops.reshape(batch.weights[:, position], (-1,))
+    outputs = batch.outputs[:, position]
+    outputs = ops.reshape(outputs, (-1, outputs.shape[-1]))
+    first = layer.groups[group].members(layer.tasks)[position]
+    if isinstance(first, MulticlassTask):
+        labels = _class_labels(metric, labels, outputs.shape[-1])
+    else:
+        labels = ops.expand_dims(labels, -1)
+    if isinstance(first, RegressionTask):
+        scale, mean = layer.label_statistics(layer.groups[group])
+        scale = ops.cast(scale[position], labels.dtype)
+        mean = ops.cast(mean[position], labels.dtype)
+        labels, outputs = labels * scale + mean, outputs * scale + mean
+    metric.update_state(labels, outputs, sample_weight=weights)
+
+
+def _class_labels(metric: keras.metrics.Metric, labels: Any, classes: int) -> Any:
+    ids = ops.cast(labels, "int32")
+    return ops.one_hot(ids, classes) if isinstance(metric, _ONE_HOT) else ids
+
+
+def direction_of(metric: keras.metrics.Metric) -> str | None:
+    """Whether `"max"` or `"min"` of a Keras metric is better, if Keras knows.
+
+    Keras keeps it in a private attribute and has no public way to ask.
+    """
+    direction = vars(metric).get("_direction")
+    return {"up": "max", "down": "min"}.get(str(direction))

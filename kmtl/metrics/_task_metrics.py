@@ -1,0 +1,216 @@
+"""All losses and metrics of a model in one Keras metric with vector state."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kmtl._objective import GroupBatch
+from kmtl._typing import MetricLike, Tensor
+from kmtl.layers import TaskOutputs
+from kmtl.metrics._auc import AUC
+from kmtl.metrics._keras_metrics import direction_of, keras_metric, update_keras_metric
+from kmtl.metrics._vector import (
+    R2,
+    Accuracy,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    RootMeanSquaredError,
+    VectorMetric,
+)
+from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask, Task
+
+_ERRORS = (MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError, R2)
+_VECTOR_METRICS: dict[type[Task], tuple[type[VectorMetric], ...]] = {
+    BinaryTask: (AUC, Accuracy),
+    MulticlassTask: (Accuracy,),
+    RegressionTask: _ERRORS,
+}
+
+
+class TaskMetrics(keras.metrics.Metric):
+    """Exact losses and metrics of every task over the rows of an epoch.
+
+    Args:
+        layer: The output layer of the model, which knows tasks and head groups.
+    """
+
+    def __init__(self, layer: TaskOutputs) -> None:
+        super().__init__(name="tasks", dtype="float64")
+        self._layer = layer
+        count = len(layer.tasks)
+        self._loss_sum = self._sums("loss_sum", (count,))
+        self._weight_sum = self._sums("weight_sum", (count,))
+        self._penalty_sum = self._sums("penalty_sum", ())
+        self._steps = self._sums("steps", ())
+        self._first_bad = self._sums("first_bad", (count,))
+        # (group, positions in the group, metric, state)
+        self._vector: list[tuple[int, list[int], VectorMetric, Any]] = []
+        # (group, position in the group, metric)
+        self._single: list[tuple[int, int, keras.metrics.Metric]] = []
+        self._names: dict[str, list[str]] = {task.name: [] for task in layer.tasks}
+        # By name in the logs: which way is better, and the name without the task's.
+        self.directions: dict[str, str] = {"loss": "min"}
+        self.suffixes: dict[str, str] = {}
+        for group in range(len(layer.groups)):
+            self._add_group(group)
+
+    def _sums(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return self.add_weight(name=name, shape=shape, initializer="zeros", dtype=dtype)
+
+    def _add_group(self, group: int) -> None:
+        members = self._layer.groups[group].members(self._layer.tasks)
+        together: dict[type[VectorMetric], list[int]] = {}
+        for position, task in enumerate(members):
+            self.directions[f"{task.name}_loss"] = "min"
+            self.suffixes[f"{task.name}_loss"] = "loss"
+            for metric in _metrics_of(task):
+                vector = _vector_metric(task, metric)
+                if vector is None:
+                    single = keras_metric(task, metric)
+                    self._single.append((group, position, single))
+                    self._register(task, single.name, direction_of(single))
+                else:
+                    together.setdefault(vector, []).append(position)
+                    self._register(task, vector.name, vector.direction)
+        for vector, positions in together.items():
+            shape = (len(positions), vector.width)
+            state = self._sums(f"{vector.name}_{group}", shape, vector.dtype)
+            self._vector.append((group, positions, vector(), state))
+
+    def _register(self, task: Task, metric: str, direction: str | None) -> None:
+        names = self._names[task.name]
+        if metric in (*names, "loss"):
+            raise ValueError(
+                f"`metrics` of task {task.name!r} must have different names, and none "
+                f"may be 'loss'. Repeated: {metric!r}."
+            )
+        names.append(metric)
+        self.suffixes[f"{task.name}_{metric}"] = metric
+        if direction is not None:
+            self.directions[f"{task.name}_{metric}"] = direction
+
+    def update_state(
+        self,
+        batches: Sequence[GroupBatch],
+        loss_sums: Tensor,
+        weight_sums: Tensor,
+        penalty: Tensor,
+    ) -> None:
+        """Adds a batch.
+
+        Args:
+            batches: One a head group.
+            loss_sums: Weighted sums of the losses, `(tasks,)`.
+            weight_sums: Sums of the weights, `(tasks,)`.
+            penalty: The regularisation of this step, a scalar.
+        """
+        self._steps.assign_add(1.0)
+        self._penalty_sum.assign_add(ops.cast(penalty, "float64"))
+        self._loss_sum.assign_add(ops.cast(loss_sums, "float64"))
+        self._weight_sum.assign_add(ops.cast(weight_sums, "float64"))
+        is_bad = ops.logical_not(ops.isfinite(loss_sums))
+        is_new = ops.logical_and(is_bad, self._first_bad == 0)
+        self._first_bad.assign(ops.where(is_new, self._steps, self._first_bad))
+        for group, positions, metric, state in self._vector:
+            scale, _ = self._layer.label_statistics(self._layer.groups[group])
+            scale = ops.take(ops.cast(scale, loss_sums.dtype), positions)
+            part = _take(batches[group], positions)
+            state.assign(metric.update(ops.convert_to_tensor(state), part, scale))
+        for group, position, metric in self._single:
+            update_keras_metric(self._layer, group, position, metric, batches[group])
+
+    def running_total(self) -> Tensor:
+        """The total loss over the epoch so far, as a tensor; for the progress bar."""
+        safe = ops.maximum(self._weight_sum, 1e-38)
+        losses = ops.cast(self._loss_sum / safe, self._layer.dtype)
+        total = ops.sum(self._layer.loss_weights * losses)
+        penalty = self._penalty_sum / ops.maximum(self._steps, 1.0)
+        return total + ops.cast(penalty, total.dtype)
+
+    def result(self) -> dict[str, float]:
+        """Returns the total, and every loss and metric by its name in the logs.
+
+        A task without a labelled row has NaN, which no monitor takes for a best value,
+        and is left out of the total.
+        """
+        weights = np.asarray(self._weight_sum)
+        known = weights > 0
+        losses = np.where(known, self._loss_sum, np.nan) / np.where(known, weights, 1)
+        values = self._metric_values()
+        logs = {"loss": self._total(losses)}
+        for index, task in enumerate(self._layer.tasks):
+            logs[f"{task.name}_loss"] = float(losses[index])
+            for metric in self._names[task.name]:
+                value = values[task.name, metric] if known[index] else np.nan
+                logs[f"{task.name}_{metric}"] = float(value)
+        return logs
+
+    def _total(self, losses: np.ndarray) -> float:
+        weighted = np.asarray(self._layer.loss_weights) * losses
+        steps = max(float(self._steps), 1.0)
+        return float(np.nansum(weighted) + float(self._penalty_sum) / steps)
+
+    def _metric_values(self) -> dict[tuple[str, str], float]:
+        values: dict[tuple[str, str], float] = {}
+        for group, positions, metric, state in self._vector:
+            result = metric.result(np.asarray(state))
+            for position, value in zip(positions, result, strict=True):
+                values[self._task(group, position).name, metric.name] = value
+        for group, position, single in self._single:
+            name = self._task(group, position).name
+            values[name, single.name] = float(ops.mean(single.result()))
+        return values
+
+    def _task(self, group: int, position: int) -> Task:
+        return self._layer.tasks[self._layer.groups[group].indices[position]]
+
+    def first_bad(self) -> dict[str, int]:
+        """Tasks whose loss was not finite, and the number of the first such batch."""
+        steps = np.asarray(self._first_bad).astype(int)
+        pairs = zip(self._layer.tasks, steps, strict=True)
+        return {task.name: int(step) for task, step in pairs if step > 0}
+
+    def reset_state(self) -> None:
+        for variable in self._variables_of_its_own():
+            variable.assign(ops.zeros_like(variable))
+        for _, _, metric in self._single:
+            metric.reset_state()
+
+    def _variables_of_its_own(self) -> list[Any]:
+        fixed = [self._loss_sum, self._weight_sum, self._penalty_sum]
+        fixed += [self._steps, self._first_bad]
+        return fixed + [state for _, _, _, state in self._vector]
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves nothing: sums over an epoch are no part of a model."""
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads nothing, as nothing was saved."""
+
+
+def _metrics_of(task: Task) -> Sequence[MetricLike]:
+    return task.default_metrics if task.metrics is None else task.metrics
+
+
+def _vector_metric(task: Task, metric: MetricLike) -> type[VectorMetric] | None:
+    """The metric of many tasks with this name, if there is one for the kind of task."""
+    if not isinstance(metric, str):
+        return None
+    for vector in _VECTOR_METRICS[type(task)]:
+        if metric.lower() == vector.name:
+            return vector
+    return None
+
+
+def _take(batch: GroupBatch, positions: list[int]) -> GroupBatch:
+    if len(positions) == batch.labels.shape[1]:
+        return batch
+    parts = {
+        field.name: ops.take(getattr(batch, field.name), positions, axis=1)
+        for field in dataclasses.fields(batch)
+    }
+    return GroupBatch(**parts)

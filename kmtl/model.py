@@ -1,0 +1,369 @@
+"""`MTLModel`: a functional Keras model with one named output a task."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from keras import ops
+
+from kmtl._checks import check_known_keys
+from kmtl._loss_weights import LossWeights
+from kmtl._predict_frame import frame_columns
+from kmtl._trainer import Trainer
+from kmtl._typing import ByTask
+from kmtl.callbacks._in_fit import evaluate_callbacks, fit_callbacks
+from kmtl.data import Adapter, Packer, encoded_labels, input_dataset, pack_dataset
+from kmtl.features import TabularFeatures
+from kmtl.tasks import Task
+
+
+@keras.saving.register_keras_serializable(package="kmtl")
+class MTLModel(Trainer):
+    """A Keras model of several tasks; made by `kmtl.build_mtl_model`.
+
+    It takes DataFrames, arrays, dicts of arrays and `tf.data.Dataset`s of `(x, y)` or
+    `(x, y, sample_weight)`, with labels by task name. A missing label (NaN, None,
+    `pd.NA`, or a task left out of `y`) counts neither in losses nor in metrics. Logs
+    are exact over the rows of an epoch: `loss`, `<task>_loss`, `<task>_<metric>`; NaN
+    where no row was labelled.
+
+    Example:
+        >>> import kmtl, numpy as np
+        >>> tasks = [kmtl.BinaryTask("a"), kmtl.RegressionTask("b")]
+        >>> model = kmtl.build_mtl_model((8,), tasks, trunk=kmtl.trunks.MLP([16]))
+        >>> x, y = np.zeros((4, 8)), {"a": [0, 1, 0, 1], "b": [1.0, 2.0, np.nan, 4.0]}
+        >>> history = model.fit(x, y, epochs=1, verbose=0)
+        >>> sorted(history.history)
+        ['a_auc', 'a_loss', 'b_loss', 'b_mae', 'loss']
+        >>> model.predict(x, verbose=0)["b"].shape
+        (4, 1)
+    """
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The task specifications, in the order of the outputs."""
+        return self.outputs_layer.tasks
+
+    @property
+    def task_names(self) -> list[str]:
+        """The names of the tasks."""
+        return [task.name for task in self.tasks]
+
+    @property
+    def features(self) -> TabularFeatures | None:
+        """The features of the table the model was built on, or `None`."""
+        return self.outputs_layer.features
+
+    @property
+    def loss_weights(self) -> LossWeights:
+        """The loss weights by task name; assign an item, or a dict for several."""
+        return LossWeights(self)
+
+    @loss_weights.setter
+    def loss_weights(self, values: ByTask) -> None:
+        self.assign_loss_weights(values)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        class_weight: ByTask | None = None,
+        validation_data: Any = None,
+        callbacks: Any = None,
+        verbose: Any = "auto",
+        **arguments: Any,
+    ) -> keras.callbacks.History:
+        """Trains the model; see `keras.Model.fit`.
+
+        Args:
+            x: A DataFrame, an array, a dict of arrays, or a `tf.data.Dataset`.
+            y: Labels by task name, a dict or a DataFrame; left out, they are columns of
+                the frame `x`. A task left out is missing everywhere.
+            sample_weight: One weight a row for all tasks, or a dict by task name; each
+                an array, or the name of a column of the frame.
+            class_weight: `{task: {label value: factor}}`, comes before those of the
+                tasks; in the training loss only.
+            validation_data: A DataFrame, `(x, y)`, `(x, y, sample_weight)` or a
+                dataset.
+            callbacks: Keras callbacks. `mode="auto"` works with every logged name.
+            verbose: As in Keras. With many tasks the bar shows means over tasks.
+            **arguments: `batch_size`, `epochs`, `validation_split`, `shuffle`,
+                `initial_epoch`, `steps_per_epoch`, `validation_steps`,
+                `validation_batch_size`, `validation_freq`, as in Keras.
+
+        Returns:
+            The history of the logs.
+
+        Raises:
+            ValueError: If inputs, labels or weights are wrong.
+            FloatingPointError: If the loss of a task is not finite.
+        """
+        self._adapt_labels_once(x, y, arguments.get("steps_per_epoch"))
+        self._warn_of_weight_as_feature(sample_weight)
+        x, y = self._prepare(
+            x, y, sample_weight=sample_weight, class_weight=class_weight, training=True
+        )
+        if isinstance(x, tf.data.Dataset):
+            arguments.setdefault("shuffle", False)  # Keras warns that it does nothing
+        if validation_data is not None:
+            validation_data = self._prepare_validation(validation_data)
+        return super().fit(
+            x,
+            y,
+            validation_data=validation_data,
+            callbacks=fit_callbacks(self, callbacks, verbose),
+            verbose=verbose,
+            **arguments,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        sample_weight: Any = None,
+        callbacks: Any = None,
+        verbose: Any = "auto",
+        return_dict: bool = False,
+        _use_cached_eval_dataset: bool = False,
+        **arguments: Any,
+    ) -> Any:
+        """Measures every loss and metric; see `fit` for the forms of the data.
+
+        Returns:
+            A dict by name with `return_dict=True`, else its values as a list.
+        """
+        if not _use_cached_eval_dataset:  # else `fit` has prepared the data
+            x, y = self._prepare(x, y, sample_weight=sample_weight, training=False)
+            callbacks = evaluate_callbacks(self, callbacks, verbose)
+        else:
+            arguments["_use_cached_eval_dataset"] = True
+        logs: dict[str, float] = super().evaluate(
+            x, y, callbacks=callbacks, verbose=verbose, return_dict=True, **arguments
+        )
+        return logs if return_dict else list(logs.values())
+
+    def predict(self, x: Any, **arguments: Any) -> dict[str, np.ndarray]:
+        """Predicts every task.
+
+        Args:
+            x: Inputs of any form that `fit` takes; a frame needs no label columns.
+            **arguments: `batch_size`, `verbose`, `steps`, `callbacks`, as in Keras.
+
+        Returns:
+            Arrays of shape `(rows, ...)` by task name: probabilities `(rows, 1)` or
+            `(rows, classes)`, or values in the label's own unit.
+
+        Raises:
+            ValueError: If the statistics of regression labels are not known yet.
+        """
+        self.check_adapted("predict")
+        return self._by_task(super().predict(self._prepare_inputs(x), **arguments))
+
+    def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:
+        """Predicts one batch; see `predict`."""
+        self.check_adapted("predict")
+        return self._by_task(super().predict_on_batch(self._prepare_inputs(x)))
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: ByTask | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Takes one step on one batch; returns the logs since the last reset."""
+        self._adapt_labels_once(x, y, None)
+        x, y = self._prepare(
+            x, y, sample_weight=sample_weight, class_weight=class_weight, training=True
+        )
+        super().train_on_batch(x, y, return_dict=True)
+        logs = self.get_metrics_result()
+        return logs if return_dict else list(logs.values())
+
+    def test_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Measures one batch; returns the logs since the last reset."""
+        x, y = self._prepare(x, y, sample_weight=sample_weight, training=False)
+        super().test_on_batch(x, y, return_dict=True)
+        logs = self.get_metrics_result()
+        return logs if return_dict else list(logs.values())
+
+    def predict_frame(
+        self, x: Any, *, probabilities: bool = False, **arguments: Any
+    ) -> pd.DataFrame:
+        """Predicts a DataFrame with one column a task, in the values of the labels.
+
+        Args:
+            x: Inputs as for `predict`.
+            probabilities: Whether to add columns `<task>_<class>`; for a binary task
+                only that of its positive class.
+            **arguments: As for `predict`.
+
+        Returns:
+            A DataFrame with the index of `x`, if that is one.
+        """
+        index = x.index if isinstance(x, pd.DataFrame) else None
+        predictions = self.predict(x, **arguments)
+        columns: dict[str, Any] = {}
+        for task in self.tasks:
+            columns.update(frame_columns(task, predictions[task.name], probabilities))
+        return pd.DataFrame(columns, index=index)
+
+    def adapt_labels(self, y: Any) -> None:
+        """Sets mean and standard deviation of standardised regression labels.
+
+        The first `fit` does so with its labels, and a model built from a frame has them
+        from there. They stay until this is called.
+
+        Args:
+            y: A frame with label columns, labels by task name, or a dataset.
+        """
+        if isinstance(y, tf.data.Dataset):
+            encoded = encoded_labels(y, self._adapter(), None)
+        else:
+            encoded = self._encode_labels(y)
+        self.outputs_layer.adapt_labels(encoded)
+
+    def check_adapted(self, action: str) -> None:
+        """Raises `ValueError` while the statistics of some labels are not known."""
+        unknown = self.outputs_layer.unadapted()
+        if unknown:
+            raise ValueError(
+                f"`{action}` needs mean and standard deviation of the labels of "
+                f"{unknown[:5]}; call `fit` or `adapt_labels(y)` first."
+            )
+
+    def set_trainable(self, task: str, trainable: bool) -> None:
+        """Freezes or unfreezes the head of one task.
+
+        A frozen head and what the optimizer keeps for it stay exactly as they are; the
+        task's loss still reaches the trunk (set its loss weight to 0 to stop that).
+
+        Args:
+            task: Name of the task.
+            trainable: Whether its head is trained.
+        """
+        check_known_keys([task], self.task_names, "task")
+        frozen = ops.convert_to_numpy(self.outputs_layer.frozen).copy()
+        frozen[self.task_names.index(task)] = 0.0 if trainable else 1.0
+        self.outputs_layer.frozen.assign(frozen)
+        self.train_function = None  # holding weights is part of the traced step
+
+    def _adapter(self) -> Adapter:
+        layer = self.outputs_layer
+        mean, scale = layer.label_statistics_on_host()
+        packer = Packer(
+            tasks=layer.tasks,
+            groups=layer.groups,
+            shapes=tuple(layer.label_shape(i) for i in range(len(layer.tasks))),
+            mean=mean,
+            scale=scale,
+            dtype=layer.compute_dtype,
+        )
+        return Adapter(packer, _input_specs(self), layer.features)
+
+    def _prepare(
+        self, x: Any, y: Any, *, sample_weight: Any = None, **options: Any
+    ) -> tuple[Any, Any]:
+        """Returns what Keras is given as `x` and `y`."""
+        self.check_adapted("evaluate")
+        if not isinstance(x, tf.data.Dataset):
+            _refuse_generators(x)
+            return self._adapter().batch(x, y, sample_weight=sample_weight, **options)
+        if y is not None or sample_weight is not None:
+            raise ValueError(
+                "`y` and `sample_weight` must come from the dataset when `x` is one: "
+                "(x, y) or (x, y, sample_weight). Received both."
+            )
+        class_weight = options.pop("class_weight", None)
+        packed = pack_dataset(x, self._adapter(), class_weight=class_weight, **options)
+        return packed, None
+
+    def _prepare_validation(self, data: Any) -> Any:
+        if isinstance(data, tf.data.Dataset):
+            return self._prepare(data, None, training=False)[0]
+        if isinstance(data, pd.DataFrame):
+            data = (data,)
+        if not isinstance(data, tuple) or not 1 <= len(data) <= 3:
+            raise ValueError(
+                "`validation_data` must be a DataFrame, (x, y), (x, y, sample_weight) "
+                f"or a tf.data.Dataset. Received: {type(data).__name__}."
+            )
+        x, y, weight = (*data, None, None)[:3]
+        return self._prepare(x, y, sample_weight=weight, training=False)
+
+    def _prepare_inputs(self, x: Any) -> Any:
+        if isinstance(x, tf.data.Dataset):
+            return input_dataset(x, self._adapter())
+        _refuse_generators(x)
+        return self._adapter().inputs(x)
+
+    def _encode_labels(self, y: Any, x: Any = None) -> list[np.ndarray]:
+        adapter = self._adapter()
+        frame = y if x is None and isinstance(y, pd.DataFrame) else x
+        if y is frame and isinstance(y, pd.DataFrame):
+            labels = adapter.labels(None, y[_label_columns(self.tasks, y)])
+        else:
+            labels = adapter.labels(frame, y)
+        given = [values for values in labels.values() if values is not None]
+        rows = len(given[0]) if given else 0
+        return adapter.packer.encode(labels, rows)
+
+    def _adapt_labels_once(self, x: Any, y: Any, steps: int | None) -> None:
+        if not self.outputs_layer.unadapted():
+            return
+        if isinstance(x, tf.data.Dataset):
+            encoded = encoded_labels(x, self._adapter(), steps)
+        else:
+            encoded = self._encode_labels(y, x)
+        self.outputs_layer.adapt_labels(encoded)
+
+    def _by_task(self, stacked: Any) -> dict[str, np.ndarray]:
+        parts = stacked if isinstance(stacked, (list, tuple)) else [stacked]
+        outputs: dict[int, np.ndarray] = {}
+        for group, part in zip(self.outputs_layer.groups, parts, strict=True):
+            for position, index in enumerate(group.indices):
+                outputs[index] = np.asarray(part)[:, position]
+        return {task.name: outputs[i] for i, task in enumerate(self.tasks)}
+
+    def _warn_of_weight_as_feature(self, sample_weight: Any) -> None:
+        if self.features is not None and sample_weight in self.features.names:
+            warnings.warn(
+                f"Column {sample_weight!r} is the sample weight and a feature too; "
+                "leave it out with `TabularFeatures.from_frame(frame, "
+                f"exclude=[{sample_weight!r}, ...])`.",
+                stacklevel=3,
+            )
+
+
+def _label_columns(tasks: Sequence[Task], frame: pd.DataFrame) -> list[str]:
+    known = {task.name for task in tasks} | {task.column for task in tasks}
+    return [column for column in frame.columns if column in known]
+
+
+def _input_specs(model: keras.Model) -> dict[str, Any]:
+    structure = model.input
+    inputs = structure if isinstance(structure, dict) else {"inputs": structure}
+    return {name: (tuple(t.shape[1:]), t.dtype) for name, t in inputs.items()}
+
+
+def _refuse_generators(x: Any) -> None:
+    if isinstance(x, (keras.utils.PyDataset, Iterator)):
+        raise TypeError(
+            "`x` must be a DataFrame, an array, a dict of arrays or a tf.data.Dataset. "
+            f"Received: {type(x).__name__}. Wrap a generator with "
+            "`tf.data.Dataset.from_generator`."
+        )

@@ -1,0 +1,60 @@
+"""Everything about the package as a package; `pyproject.toml` holds tools only."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "(.+)"$', (HERE / "kmtl" / "_version.py").read_text(), re.MULTILINE
+)[1]
+
+setup(
+    name="kmtl",
+    version=VERSION,
+    description="Multi-task learning for Keras: from a DataFrame to a served model.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["kmtl", "kmtl.*"]),
+    package_data={"kmtl": ["py.typed"]},
+    python_requires=">=3.11",  # the oldest Python that Keras 3.15 and pandas 3 run on
+    install_requires=[
+        "keras>=3.15",  # the oldest release tested; saving and logs rely on its habits
+        "tensorflow>=2.21",  # the oldest release tested with Keras 3.15
+        "pandas>=3",  # text columns have the `str` dtype from here on
+        "numpy>=2",  # `copy=` semantics of `np.asarray`; what pandas 3 is built for
+    ],
+    extras_require={
+        "test": [
+            "pytest>=8",  # `filterwarnings` and markers as `pyproject.toml` sets them
+            "hypothesis>=6",  # properties of pure functions of small arrays
+            "scikit-learn>=1.5",  # the referee of metrics: exact ROC-AUC
+            "tensorboard>=2.20",  # TensorFlow's callback imports it
+            "matplotlib>=3.9",  # the examples' pictures are tested too
+        ],
+        "dev": [
+            # Pinned: a new formatter or checker must not turn an old commit red.
+            "ruff==0.17.6",
+            "mypy==2.4.1",
+            "pandas-stubs==3.1.0.261029",
+        ],
+        "plot": [
+            "matplotlib>=3.9",  # learning curves; the first release built for NumPy 2
+        ],
+        "bench": [
+            "scikit-learn>=1.5",  # logistic regression, trees, exact ROC-AUC
+        ],
+        "torch": [
+            "torch>=2.4",  # the PyTorch side of `benchmarks/heads.py --torch`
+        ],
+    },
+    classifiers=[
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)

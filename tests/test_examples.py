@@ -1,0 +1,93 @@
+"""Every example runs from start to end on a small setting."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs an example as a user does; returns what it prints."""
+
+    def run(script, *options):
+        # The checkout first: the examples are tested without an installed kmtl too.
+        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+        folders = [f"--output={tmp_path}", f"--exports={tmp_path / 'exports'}"]
+        finished = subprocess.run(
+            [sys.executable, f"examples/{script}", *options, *folders],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return finished.stdout
+
+    return run
+
+
+def test_every_example_is_tested():
+    text = Path(__file__).read_text(encoding="utf-8")
+    scripts = {p.name for p in (ROOT / "examples").glob("[!_]*.py")}
+    assert not {name for name in scripts if f'run("{name}"' not in text}
+
+
+def test_census_income_trains_compares_draws_and_serves(run, tmp_path):
+    printed = run("census_income.py", "--rows=4000", "--epochs=1")
+    assert "single-task model: education" in printed
+    assert "Exported to" in printed
+    assert (tmp_path / "census_income.png").stat().st_size > 10_000
+    assert (tmp_path / "census_income.keras").is_file()
+    assert (tmp_path / "exports/census_income/1/saved_model.pb").is_file()
+
+
+@pytest.mark.slow
+def test_census_income_keeps_the_share_of_income_labels_it_is_told(run):
+    printed = run(
+        "census_income.py", "--rows=8000", "--epochs=1", "--income-labels=0.1"
+    )
+    kept = printed.split("income labels to train on: ")[1].split()[0]
+    assert int(kept) == pytest.approx(720, abs=100)
+
+
+@pytest.mark.slow
+def test_census_income_weighs_rows(run):
+    assert "Test results" in run(
+        "census_income.py", "--rows=4000", "--epochs=1", "--weighted"
+    )
+
+
+def test_multi_mnist_trains_compares_draws_and_serves(run, tmp_path):
+    printed = run("multi_mnist.py", "--images=256", "--epochs=1")
+    assert "single-task model: bottom_right" in printed
+    assert "bottom_right:" in printed.split("served from there")[1]
+    assert (tmp_path / "multi_mnist.png").stat().st_size > 10_000
+
+
+def test_reviews_train_compare_draw_and_serve(run, tmp_path):
+    printed = run("reviews.py", "--rows=300", "--epochs=1")
+    assert "single-task model: domain" in printed
+    assert "domain:" in printed.split("served from there")[1]
+    assert (tmp_path / "reviews.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_reviews_read_any_column_of_text(run, tmp_path):
+    rows = "body,topic,mood\n" + "a good day,sun,up\na bad long day,rain,down\n" * 100
+    (tmp_path / "my.csv").write_text(rows)
+    options = ["--text=body", "--labels", "topic", "mood", "--epochs=1"]
+    printed = run("reviews.py", f"--csv={tmp_path / 'my.csv'}", *options)
+    assert "single-task model: mood" in printed
+
+
+@pytest.mark.slow
+def test_an_example_says_what_the_picture_needs(run, tmp_path, monkeypatch):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert "pip install 'kmtl[plot]'" in run("reviews.py", "--rows=300", "--epochs=1")
