@@ -54,10 +54,11 @@ def read(rows=None):
 
 
 def build(frame):
-    features = kmtl.TabularFeatures.from_frame(frame, exclude=NOT_FEATURES)
-    trunk = kmtl.trunks.MLP([256, 128], dropout=0.1)
-    return features, kmtl.build_mtl_model(
-        features, TASKS, trunk=trunk, head_units=(32,)
+    return kmtl.build_mtl_model(
+        frame.drop(columns="instance_weight"),
+        TASKS,
+        trunk=kmtl.trunks.MLP([256, 128], dropout=0.1),
+        head_units=(32,),
     )
 
 
@@ -109,7 +110,7 @@ def process_status(field):
 def growth():
     """Bytes by which `fit(frame)` grows the process at its peak."""
     frame = read()
-    _, model = build(frame)
+    model = build(frame)
     model.fit(frame.head(4096), **FIT)
     gc.collect()
     Path("/proc/self/clear_refs").write_text("5")  # starts the peak (VmHWM) anew
@@ -135,7 +136,7 @@ def main(args):
     seconds, arrays = time_of(lambda: features.encode(frame))
     show("encoding the frame, s", seconds, None, "under 3")
 
-    _, model = build(frame)
+    model = build(frame)
     labels = {task.name: frame[task.column].factorize()[0] for task in TASKS}
     classes = {name: int(codes.max()) + 1 for name, codes in labels.items()}
     plain = build_plain(model.encoder, classes)

@@ -1,9 +1,13 @@
 """Income, marital status and education from one network, on 300,000 census records.
 
 Trains one multi-task model and, for comparison, one single-task model a task: the same
-form, the same rows, the same number of epochs. Prints the test results side by side,
-draws the learning curves, saves the model, loads it again, exports it for TensorFlow
-Serving and asks the exported model about one person.
+form, the same rows, the same number of epochs at most, stopped by the same rule.
+Prints the test results side by side, draws the learning curves, saves the model, loads
+it again, exports it for TensorFlow Serving and asks the export about one person.
+
+With all labels, sharing neither helps nor harms here. With 1 % of the income labels the
+shared model is the better one for income: it learns what a census row says from the two
+tasks that have their labels. (Labels to validate and test on stay complete.)
 
     python examples/census_income.py                        # all labels
     python examples/census_income.py --income-labels 0.01   # 1 % of the income labels
@@ -101,6 +105,9 @@ def fit(tasks):
         validation_data=valid,
         batch_size=1024,
         epochs=args.epochs,
+        callbacks=[
+            keras.callbacks.EarlyStopping(patience=1, restore_best_weights=True)
+        ],
         sample_weight=weight,
         verbose=2,
     )

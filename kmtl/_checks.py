@@ -5,14 +5,19 @@ received and, where one is known, the remedy.
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from numbers import Integral, Real
 from typing import Any
+
+import numpy as np
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """Returns `" Did you mean 'x'?"` for a near miss, else an empty string."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    by_text = {str(k): k for k in known}
+    close = difflib.get_close_matches(str(name), by_text, n=1)
+    return f" Did you mean {by_text[close[0]]!r}?" if close else ""
 
 
 def shorten(values: Iterable[object], limit: int = 12) -> str:
@@ -24,7 +29,10 @@ def shorten(values: Iterable[object], limit: int = 12) -> str:
 
 
 def check_known_keys(
-    keys: Iterable[object], known: Sequence[object], subject: str, kind: str = "task"
+    keys: Iterable[Hashable],
+    known: Iterable[Hashable],
+    subject: str,
+    kind: str = "task",
 ) -> None:
     """Raises `ValueError` for the first key that is not among the known names.
 
@@ -34,6 +42,7 @@ def check_known_keys(
         subject: What the keys belong to, for the message, e.g. `"loss_weights"`.
         kind: What a key names, e.g. `"task"` or `"column"`.
     """
+    known = dict.fromkeys(known)  # a set that keeps the order for the message
     for key in keys:
         if key not in known:
             raise ValueError(
@@ -42,15 +51,29 @@ def check_known_keys(
             )
 
 
+def check_mapping(value: Any, subject: str, expected: str) -> None:
+    """Raises `TypeError` unless `value` is a dict or another mapping.
+
+    Args:
+        value: What the user passed.
+        subject: Names it in the message, e.g. `"loss_weights"`.
+        expected: What the dict holds, e.g. `"weights by task name"`.
+    """
+    if not isinstance(value, Mapping):
+        raise TypeError(
+            f"`{subject}` must be a dict of {expected}. Received: {value!r}."
+        )
+
+
 def check_positive(value: Any, subject: str) -> None:
     """Raises `ValueError` unless `value` is a number above 0."""
-    if not _is_number(value) or not value > 0:
+    if not is_number(value) or not value > 0:
         raise ValueError(f"`{subject}` must be positive. Received: {value!r}.")
 
 
 def check_positive_integer(value: Any, subject: str) -> None:
     """Raises `ValueError` unless `value` is an integer of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(
             f"`{subject}` must be a positive integer. Received: {value!r}."
         )
@@ -58,7 +81,7 @@ def check_positive_integer(value: Any, subject: str) -> None:
 
 def check_weight(value: Any, subject: str) -> None:
     """Raises `ValueError` unless `value` is a finite number of at least 0."""
-    if not _is_number(value) or not 0 <= value < float("inf"):
+    if not is_number(value) or not 0 <= value < float("inf"):
         raise ValueError(
             f"`{subject}` must be a finite number of at least 0. Received: {value!r}."
         )
@@ -75,12 +98,46 @@ def check_units(units: Sequence[Any], subject: str) -> None:
         check_positive_integer(unit, f"{subject}[...]")
 
 
-def check_unique(names: Sequence[object], subject: str) -> None:
+def check_unique(names: Iterable[Hashable], subject: str) -> None:
     """Raises `ValueError` that lists the names occurring more than once."""
-    repeated = sorted({str(n) for n in names if list(names).count(n) > 1})
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise ValueError(f"`{subject}` must be unique. Repeated: {shorten(repeated)}.")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number, of Python or NumPy; truth values are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_label_value(value: Any, subject: str) -> None:
+    """Raises `ValueError` unless a value can be a label that a saved model keeps."""
+    if not isinstance(value, (str, bool, Real)) or value != value:  # NaN: no label
+        raise ValueError(
+            f"`{subject}` must be text, a number or a truth value. Received: {value!r}."
+        )
+
+
+def check_class_weight(value: Any, subject: str) -> None:
+    """Raises unless `value` is a dict from label value to a weight."""
+    check_mapping(value, subject, "factors by label value")
+    for label, weight in value.items():
+        check_weight(weight, f"{subject}[{label!r}]")
+
+
+def as_tuple(value: Any, subject: str) -> tuple[Any, ...]:
+    """Returns the values of a list; NumPy scalars become Python's.
+
+    Raises:
+        ValueError: If `value` is no list. A set is none: two runs of Python would see
+            its values in two orders.
+    """
+    no_lists = (str, bytes, Mapping, Set)
+    if isinstance(value, no_lists) or not isinstance(value, Iterable):
+        raise ValueError(f"`{subject}` must be a list. Received: {value!r}.")
+    return tuple(map(as_plain, value))
+
+
+def as_plain(value: Any) -> Any:
+    """Turns a NumPy scalar into a Python one, which JSON can hold."""
+    return value.item() if isinstance(value, np.generic) else value

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from kmtl._checks import check_known_keys, check_weight, did_you_mean
+from kmtl._checks import did_you_mean
 from kmtl._hold import apply_and_hold
 from kmtl._objective import GroupBatch, Objective
 from kmtl._optimizers import check_optimizer
@@ -88,7 +88,7 @@ class Trainer(keras.Model):
         self.task_metrics = metrics
         self._compile_settings = {**settings, "freeze_absent": freeze_absent}
         if loss_weights is not None:
-            self.assign_loss_weights(loss_weights)
+            self.outputs_layer.assign_loss_weights(loss_weights)
         # Made before the first trace: layers cannot be called anew inside one.
         _ = self.encoder, self.heads
 
@@ -132,21 +132,6 @@ class Trainer(keras.Model):
     def _stacked_logits(self) -> list[Tensor]:
         logits = self.outputs_layer.input
         return [logits] if isinstance(logits, keras.KerasTensor) else list(logits)
-
-    def assign_loss_weights(self, loss_weights: ByTask) -> None:
-        """Changes the loss weights of some tasks, without a recompile.
-
-        Raises:
-            ValueError: For an unknown task or a weight that is not finite and >= 0.
-        """
-        layer = self.outputs_layer
-        names = [task.name for task in layer.tasks]
-        check_known_keys(loss_weights, names, "loss_weights")
-        values = dict(zip(names, ops.convert_to_numpy(layer.loss_weights), strict=True))
-        for name, value in loss_weights.items():
-            check_weight(value, f"loss_weights[{name!r}]")
-            values[name] = value
-        layer.loss_weights.assign([float(values[name]) for name in names])
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Takes one optimizer step; returns the total of the epoch so far."""

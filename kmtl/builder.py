@@ -1,5 +1,6 @@
 """`build_mtl_model`: checks what is wanted, wires the graph, compiles it."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from kmtl._head_groups import HeadGroup, group_heads
 from kmtl._typing import ByTask, Tensor
 from kmtl.data import resolve_task
 from kmtl.features import TabularFeatures
+from kmtl.features._encode import check_frame
 from kmtl.layers import Representation, TabularEmbedding, TaskDense, TaskOutputs
 from kmtl.layers._per_task import derive_seed, draw_seed
 from kmtl.model import MTLModel
@@ -65,9 +67,11 @@ def build_mtl_model(
     """
     tasks = check_tasks(tasks)
     check_units(head_units, "head_units")
+    _check_sharing(sharing)
     features = None
     frame = inputs if isinstance(inputs, pd.DataFrame) else None
     if frame is not None:
+        check_frame(frame)
         tasks = tuple(resolve_task(task, frame) for task in tasks)
         inputs = TabularFeatures.from_frame(frame, exclude=_columns(tasks))
     if isinstance(inputs, TabularFeatures):
@@ -89,6 +93,14 @@ def build_mtl_model(
     if frame is not None:
         model.adapt_labels(frame)
     return model
+
+
+def _check_sharing(sharing: Any) -> None:
+    if sharing is not None and (inspect.isclass(sharing) or not callable(sharing)):
+        raise TypeError(
+            "`sharing` must be an object such as `kmtl.sharing.Hard()`. "
+            f"Received: {sharing!r}."
+        )
 
 
 def _columns(tasks: Sequence[Task]) -> list[str]:
@@ -159,7 +171,8 @@ def _default_trunk(encoded: Any) -> Any:
         return CNN([32, 64])
     raise ValueError(
         "`trunk` must be given for inputs that are neither a table nor images. "
-        f"Received: inputs of shape {tuple(encoded.shape)}."
+        f"Received: inputs of shape {tuple(encoded.shape)}. A shape in `inputs` is "
+        "that of one sample, without the rows."
     )
 
 
@@ -194,7 +207,7 @@ def _head(
 
 
 def _own_head(task: Task, representation: Tensor) -> Tensor:
-    logits = as_trunk(task.head)(representation)
+    logits = as_trunk(task.head, subject=f"head of task {task.name!r}")(representation)
     width = logits.shape[-1]
     if isinstance(task, MulticlassTask):
         expected = task.units

@@ -2,9 +2,10 @@
 
 import contextlib
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ def export_saved_model(model: MTLModel, folder: str | os.PathLike[str]) -> Path:
     The version is written beside its place and renamed, so that a server which watches
     the folder never sees half a model. Its signature `serving_default` takes the raw
     columns of the frame by name (or the inputs of the model), with a batch dimension
-    of any size, and gives one float32 output a task, by name.
+    of any size, and gives one float32 output a task, by name. TensorFlow keeps only
+    letters, digits and `_` in the names of inputs: `"hours per week"` is served as
+    `hours_per_week`.
 
     Args:
         model: The model.
@@ -31,7 +34,8 @@ def export_saved_model(model: MTLModel, folder: str | os.PathLike[str]) -> Path:
 
     Raises:
         TypeError: If `model` is not an `MTLModel`.
-        ValueError: If its label statistics are not known yet.
+        ValueError: If its label statistics are not known yet, or two columns would be
+            served under one name.
         NotADirectoryError: If `folder` is a file.
 
     Example:
@@ -70,19 +74,45 @@ def serving_model(model: MTLModel) -> keras.Model:
 
 def _write(model: MTLModel, folder: Path) -> None:
     served = serving_model(model)
+    keys = _serving_keys(served.input)
     signature = {
-        name: tf.TensorSpec(tensor.shape, tensor.dtype, name=name)
+        keys[name]: tf.TensorSpec(tensor.shape, tensor.dtype, name=keys[name])
         for name, tensor in served.input.items()
     }
 
     def serving_default(inputs: dict[str, Any]) -> dict[str, Any]:
-        outputs = served(inputs, training=False)
+        named = {name: inputs[key] for name, key in keys.items()}
+        outputs = served(named, training=False)
         return {name: tf.cast(value, "float32") for name, value in outputs.items()}
 
     archive = keras.export.ExportArchive()
     archive.track(served)
     archive.add_endpoint("serving_default", serving_default, [signature])
     archive.write_out(str(folder), verbose=False)
+
+
+def _serving_keys(names: Iterable[str]) -> dict[str, str]:
+    """Maps input names to the keys of the signature, which TensorFlow restricts.
+
+    Raises:
+        ValueError: If two names get the same key.
+    """
+    keys = {name: _serving_key(name) for name in names}
+    for key in keys.values():
+        same = [other for other in keys if keys[other] == key]
+        if len(same) > 1:
+            raise ValueError(
+                "Names of inputs must differ in letters, digits and '_', the only "
+                "characters TensorFlow keeps in a signature; rename a column. "
+                f"Received: {same}, all served as {key!r}."
+            )
+    return keys
+
+
+def _serving_key(name: str) -> str:
+    key = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    # TensorFlow refuses an operation whose name starts with an underscore.
+    return key if re.match("[A-Za-z0-9]", key) else f"input{key}"
 
 
 @contextlib.contextmanager

@@ -61,11 +61,11 @@ class MTLModel(Trainer):
     @property
     def loss_weights(self) -> LossWeights:
         """The loss weights by task name; assign an item, or a dict for several."""
-        return LossWeights(self)
+        return LossWeights(self.outputs_layer)
 
     @loss_weights.setter
     def loss_weights(self, values: ByTask) -> None:
-        self.assign_loss_weights(values)
+        self.outputs_layer.assign_loss_weights(values)
 
     def fit(
         self,
@@ -340,7 +340,8 @@ class MTLModel(Trainer):
         return {task.name: outputs[i] for i, task in enumerate(self.tasks)}
 
     def _warn_of_weight_as_feature(self, sample_weight: Any) -> None:
-        if self.features is not None and sample_weight in self.features.names:
+        names = () if self.features is None else self.features.names
+        if isinstance(sample_weight, str) and sample_weight in names:
             warnings.warn(
                 f"Column {sample_weight!r} is the sample weight and a feature too; "
                 "leave it out with `TabularFeatures.from_frame(frame, "

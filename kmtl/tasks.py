@@ -7,13 +7,23 @@ classes) is set once by `dataclasses.replace` and then fixed.
 
 import dataclasses
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
+from dataclasses import KW_ONLY, dataclass, field
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import keras
 
-from kmtl._checks import check_unique, check_units, check_weight, did_you_mean, shorten
+from kmtl._checks import (
+    as_plain,
+    as_tuple,
+    check_class_weight,
+    check_label_value,
+    check_unique,
+    check_units,
+    check_weight,
+    shorten,
+)
 from kmtl._typing import Config, LossLike, MetricLike
 
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -44,7 +54,7 @@ class Task:
             a callable, which gets the representation as it is, of any rank, and
             returns logits (binary, multiclass) or values (regression).
         missing: A label value that means "not labelled", besides NaN, None and
-            `pd.NA`.
+            `pd.NA`: a string, a number or a truth value.
     """
 
     name: str
@@ -54,7 +64,7 @@ class Task:
     loss_weight: float = 1.0
     metrics: Sequence[MetricLike] | None = None
     head_units: Sequence[int] | None = None
-    head: Any = None
+    head: Any = field(default=None, hash=False)
     missing: Hashable = None
 
     default_loss: ClassVar[str]
@@ -66,8 +76,15 @@ class Task:
                 "`Task` is abstract; use BinaryTask, MulticlassTask or RegressionTask."
             )
         check_task_name(self.name)
+        if self.label is not None and not isinstance(self.label, str):
+            raise ValueError(
+                f"`label` of task {self.name!r} must be the name of a column. "
+                f"Received: {self.label!r}."
+            )
         _freeze(self, "metrics", "head_units")
+        _freeze_value(self, "missing")
         check_weight(self.loss_weight, f"loss_weight of task {self.name!r}")
+        object.__setattr__(self, "loss_weight", float(self.loss_weight))
         if self.head_units is not None:
             check_units(self.head_units, f"head_units of task {self.name!r}")
         if self.head is not None and self.head_units is not None:
@@ -136,7 +153,7 @@ class BinaryTask(Task):
     _: KW_ONLY
     positive: Hashable = None
     classes: Sequence[Hashable] | None = None
-    class_weight: Mapping[Hashable, float] | None = None
+    class_weight: Mapping[Hashable, float] | None = field(default=None, hash=False)
 
     default_loss: ClassVar[str] = "binary_crossentropy"
     default_metrics: ClassVar[tuple[str, ...]] = ("auc",)
@@ -145,6 +162,13 @@ class BinaryTask(Task):
         super().__post_init__()
         _freeze(self, "classes")
         _freeze_class_weight(self)
+        _freeze_value(self, "positive")
+        _check_classes(self)
+        if self.positive is not None and self.positive == self.missing:
+            raise ValueError(
+                f"`positive` and `missing` of BinaryTask({self.name!r}) must differ. "
+                f"Received: {self.positive!r} for both."
+            )
         if self.classes is None:
             return
         if len(self.classes) != 2 or self.classes[0] == self.classes[1]:
@@ -183,25 +207,23 @@ class MulticlassTask(Task):
 
     _: KW_ONLY
     classes: Sequence[Hashable] | int | None = None
-    class_weight: Mapping[Hashable, float] | None = None
+    class_weight: Mapping[Hashable, float] | None = field(default=None, hash=False)
 
     default_loss: ClassVar[str] = "sparse_categorical_crossentropy"
     default_metrics: ClassVar[tuple[str, ...]] = ("accuracy",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if isinstance(self.classes, int) and not isinstance(self.classes, bool):
-            object.__setattr__(self, "classes", range(self.classes))
+        given = self.classes
+        if isinstance(given, Integral) and not isinstance(given, bool):
+            object.__setattr__(self, "classes", range(int(given)))
         _freeze(self, "classes")
         _freeze_class_weight(self)
-        if self.classes is None:
-            return
-        classes = class_values(self)
-        check_unique(classes, f"classes of MulticlassTask({self.name!r})")
-        if len(classes) < 2:
+        _check_classes(self)
+        if self.classes is not None and len(class_values(self)) < 2:
             raise ValueError(
                 f"`classes` of MulticlassTask({self.name!r}) must be at least two "
-                f"values. Received: {classes!r}."
+                f"values, or their number. Received: {given!r}."
             )
 
     @property
@@ -269,7 +291,7 @@ def check_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
     """
     if isinstance(tasks, Task):
         tasks = [tasks]
-    if isinstance(tasks, (str, Mapping)):
+    if isinstance(tasks, (str, Mapping, Set)) or not isinstance(tasks, Iterable):
         raise TypeError(f"`tasks` must be a list of tasks. Received: {tasks!r}.")
     tasks = tuple(tasks)
     if not tasks:
@@ -280,8 +302,15 @@ def check_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
                 "`tasks` must hold BinaryTask, MulticlassTask or RegressionTask "
                 f"objects. Received: {task!r}."
             )
-    names = [task.name for task in tasks]
-    check_unique(names, "names of tasks")
+    names = dict.fromkeys(task.name for task in tasks)
+    check_unique([task.name for task in tasks], "names of tasks")
+    for name in names:
+        if f"val_{name}" in names:
+            raise ValueError(
+                f"Tasks cannot be named {name!r} and 'val_{name}' in one model: Keras "
+                f"logs the validation of the first under the name of the second. "
+                f"Received: {shorten(names)}."
+            )
     return tasks
 
 
@@ -290,46 +319,39 @@ def class_values(task: BinaryTask | MulticlassTask) -> tuple[Hashable, ...]:
     return tuple(task.classes) if isinstance(task.classes, Sequence) else ()
 
 
-def class_index(task: BinaryTask | MulticlassTask, value: Hashable) -> int:
-    """Returns the position of a label value among the classes of a task.
-
-    Raises:
-        ValueError: If the value is no class of the task.
-    """
-    classes = class_values(task)
-    if value in classes:
-        return classes.index(value)
-    if isinstance(task, BinaryTask) and value in (0, 1):
-        return int(value == 1)
-    if isinstance(task, BinaryTask) and task.positive is not None:
-        return int(value == task.positive)
-    raise ValueError(
-        f"{value!r} is no class of task {task.name!r}."
-        f"{did_you_mean(value, classes)} Classes: {shorten(classes)}."
-    )
-
-
 def _freeze(task: Task, *fields: str) -> None:
     """Turns list-valued fields into tuples, so that a task can be hashed and shared."""
-    for field in fields:
-        value = getattr(task, field)
-        if value is None or isinstance(value, tuple):
-            continue
-        if isinstance(value, str) or not isinstance(value, Iterable):
-            raise ValueError(
-                f"`{field}` of task {task.name!r} must be a list. Received: {value!r}."
-            )
-        object.__setattr__(task, field, tuple(value))
+    for name in fields:
+        value = getattr(task, name)
+        if value is not None:
+            values = as_tuple(value, f"{name} of task {task.name!r}")
+            object.__setattr__(task, name, values)
+
+
+def _freeze_value(task: Task, name: str) -> None:
+    """Checks a field that is one label value, or none."""
+    value = as_plain(getattr(task, name))
+    if value is not None:
+        check_label_value(value, f"{name} of task {task.name!r}")
+    object.__setattr__(task, name, value)
 
 
 def _freeze_class_weight(task: BinaryTask | MulticlassTask) -> None:
-    if task.class_weight is None:
-        return
-    subject = f"class_weight of task {task.name!r}"
-    if not isinstance(task.class_weight, Mapping):
+    if task.class_weight is not None:
+        check_class_weight(task.class_weight, f"class_weight of task {task.name!r}")
+        plain = {as_plain(k): float(v) for k, v in task.class_weight.items()}
+        object.__setattr__(task, "class_weight", plain)
+
+
+def _check_classes(task: BinaryTask | MulticlassTask) -> None:
+    classes, subject = class_values(task), f"classes of task {task.name!r}"
+    for value in classes:
+        check_label_value(value, subject)
+    check_unique(classes, subject)
+    # As text they name the columns of probabilities.
+    check_unique(map(str, classes), f"{subject} as text")
+    if task.missing is not None and task.missing in classes:
         raise ValueError(
-            f"`{subject}` must be a dict from label value to factor. "
-            f"Received: {task.class_weight!r}."
+            f"`missing` of task {task.name!r} must not be one of its `classes`. "
+            f"Received: missing={task.missing!r}, classes={shorten(classes)}."
         )
-    for value, weight in task.class_weight.items():
-        check_weight(weight, f"{subject}[{value!r}]")

@@ -1,16 +1,17 @@
 """`tf.data.Dataset`s of `(x, y[, sample_weight])` -> datasets of packed batches."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from kmtl._checks import check_known_keys, did_you_mean, shorten
-from kmtl._typing import ByTask
+from kmtl._checks import check_known_keys
+from kmtl._typing import ByTask, Shape
 from kmtl.data._adapter import Adapter
-from kmtl.data._pack import effective_class_weight
+from kmtl.data._inputs import check_form, check_names
+from kmtl.data._pack import resolve_class_weight
 
 
 def pack_dataset(
@@ -33,10 +34,13 @@ def pack_dataset(
 
     Returns:
         A dataset of `(inputs by name, packed labels)`.
+
+    Raises:
+        ValueError: If the form of the dataset is wrong.
     """
-    _check_batched(dataset)
+    _check_labelled(dataset)
     encode = _input_encoder(dataset, adapter)
-    factors = effective_class_weight(adapter.packer.tasks, class_weight)
+    factors = resolve_class_weight(adapter.packer.tasks, class_weight)
     pack = _label_packer(dataset, adapter, factors if training else None)
 
     def packed(x: Any, y: Any, sample_weight: Any = None) -> tuple[Any, Any]:
@@ -58,65 +62,91 @@ def input_dataset(dataset: tf.data.Dataset, adapter: Adapter) -> tf.data.Dataset
 def encoded_labels(
     dataset: tf.data.Dataset, adapter: Adapter, steps: int | None
 ) -> list[np.ndarray]:
-    """Reads the labels of a dataset once, encoded and not standardised."""
+    """Reads the labels of a dataset once, encoded and not standardised.
+
+    Raises:
+        ValueError: If the dataset is endless and `steps` is not given, or if it is
+            empty.
+    """
+    _check_labelled(dataset)
     if steps is None and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise ValueError(
             "The label statistics of an endless dataset cannot be taken; pass "
             "`steps_per_epoch`, or call `model.adapt_labels(y)` before `fit`."
         )
     batches = dataset if steps is None else dataset.take(steps)
-    parts = [_encode(y, adapter) for y in _labels(batches)]
+    parts = [_encode(batch[1], adapter) for batch in batches]
+    if not parts:
+        raise ValueError("A dataset must hold at least one batch. Received: none.")
     return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
 
-def _labels(dataset: tf.data.Dataset) -> Iterator[Any]:
-    for batch in dataset:
-        yield batch[1]
-
-
 def _encode(y: Any, adapter: Adapter) -> list[np.ndarray]:
-    labels = {n: _to_numpy(v) for n, v in adapter.labels(None, y).items()}
+    labels = adapter.labels(None, y)
     rows = len(next(iter(labels.values())))
     return adapter.packer.encode(labels, rows)
 
 
-def _to_numpy(value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype == object:  # TensorFlow strings are bytes
-        return np.char.decode(array.astype(bytes), "utf-8").astype(object)
-    return array
-
-
-def _check_batched(dataset: tf.data.Dataset) -> None:
+def _check_labelled(dataset: tf.data.Dataset) -> None:
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) not in (2, 3):
         raise ValueError(
-            f"A dataset must give (x, y) or (x, y, sample_weight). Received: {spec!r}."
+            "A dataset must give (x, y) or (x, y, sample_weight) with labels by task "
+            f"name. Received: {spec!r}."
         )
-    if any(len(leaf.shape) == 0 for leaf in tf.nest.flatten(spec[:2])):
-        raise ValueError(
-            "A dataset must be batched; call `dataset.batch(batch_size)`. "
-            f"Received: {spec!r}."
-        )
+    if any(leaf.shape.rank == 0 for leaf in tf.nest.flatten(spec)):
+        raise _unbatched(spec)
+
+
+def _unbatched(spec: Any) -> ValueError:
+    return ValueError(
+        "A dataset must be batched; call `dataset.batch(batch_size)`. "
+        f"Received: {spec!r}."
+    )
 
 
 def _input_encoder(dataset: tf.data.Dataset, adapter: Adapter) -> Callable[[Any], Any]:
     spec = dataset.element_spec
     x_spec = spec[0] if isinstance(spec, tuple) else spec
     names = list(adapter.specs)
-    if not isinstance(x_spec, dict):
+    if not isinstance(x_spec, Mapping):
         if len(names) > 1 or adapter.features is not None:
             raise ValueError(
                 "The inputs of the dataset must be a dict by column or input name. "
                 f"Received: {x_spec!r}."
             )
+        _check_input(names[0], x_spec, adapter)
         return lambda x: {names[0]: x}
-    if adapter.features is None or set(x_spec) == set(names):
-        _check_present(names, x_spec)
-        return lambda x: {name: x[name] for name in names}
-    dtypes = adapter.features.serving_dtypes()
-    _check_present(list(dtypes), x_spec)
-    preprocess: keras.Model = adapter.features.preprocessing_model()
+    if adapter.features is not None and set(x_spec) != set(names):
+        return _column_encoder(adapter.features, x_spec)
+    check_names(names, x_spec)
+    for name in names:
+        _check_input(name, x_spec[name], adapter)
+    return lambda x: {name: x[name] for name in names}
+
+
+def _check_input(name: str, leaf: Any, adapter: Adapter) -> None:
+    row_shape, dtype = adapter.specs[name]
+    shape = _shape_of(leaf, row_shape)
+    if shape == row_shape and None not in shape[:1]:
+        raise _unbatched(leaf)
+    if len(shape) == len(row_shape) and row_shape[-1:] == (1,):
+        shape = (*shape, 1)  # Keras adds the axis
+    check_form(name, (shape, leaf.dtype.name), (row_shape, dtype), rows="batch")
+
+
+def _shape_of(leaf: Any, row_shape: Shape) -> Shape:
+    if leaf.shape.rank is None:  # of a generator: known when it is read
+        return (None, *row_shape)
+    return tuple(leaf.shape)
+
+
+def _column_encoder(features: Any, x_spec: Mapping[str, Any]) -> Callable[[Any], Any]:
+    dtypes = features.serving_dtypes()
+    check_names(dtypes, x_spec)
+    for name, dtype in dtypes.items():
+        _check_column(name, x_spec[name], dtype)
+    preprocess: keras.Model = features.preprocessing_model()
 
     def encode(x: Any) -> Any:
         columns = {n: tf.reshape(_cast(x[n], d), (-1,)) for n, d in dtypes.items()}
@@ -125,49 +155,55 @@ def _input_encoder(dataset: tf.data.Dataset, adapter: Adapter) -> Callable[[Any]
     return encode
 
 
+def _check_column(name: str, leaf: Any, dtype: str) -> None:
+    if leaf.shape.rank == 0:
+        raise _unbatched(leaf)
+    have = leaf.dtype
+    cuts_fractions = have.is_floating and dtype == "int64"
+    if (have == "string") != (dtype == "string") or cuts_fractions:
+        raise ValueError(
+            f"Column {name!r} of the dataset must be {dtype}, as served. Received: "
+            f"{have.name}. See `model.features.serving_dtypes()`."
+        )
+
+
 def _cast(column: Any, dtype: str) -> Any:
     return column if column.dtype == dtype else tf.cast(column, dtype)
-
-
-def _check_present(names: list[str], spec: dict[str, Any]) -> None:
-    for name in names:
-        if name not in spec:
-            raise ValueError(
-                f"The inputs of the dataset lack {name!r}.{did_you_mean(name, spec)} "
-                f"Received: {shorten(spec)}."
-            )
 
 
 def _label_packer(
     dataset: tf.data.Dataset, adapter: Adapter, factors: Any
 ) -> Callable[[Any, Any], Any]:
     packer = adapter.packer
-    y_spec = dataset.element_spec[1]
-    names = list(adapter.labels(None, y_spec))
-    check_known_keys(names, [task.name for task in packer.tasks], "y")
+    _, y_spec, *weight_spec = dataset.element_spec
+    adapter.labels(None, y_spec)
+    if weight_spec and isinstance(weight_spec[0], Mapping):
+        names: Iterable[str] = [task.name for task in packer.tasks]
+        check_known_keys(weight_spec[0], names, "sample_weight")
 
     def pack(y: Any, sample_weight: Any) -> Any:
-        structure = [list(adapter.labels(None, y).values())]
-        structure += [] if sample_weight is None else [sample_weight]
-        template = _template(adapter, sample_weight, factors)
+        tensors = {"labels": adapter.labels(None, y)}
+        if sample_weight is not None:
+            tensors["weights"] = sample_weight
 
         def run(*flat: np.ndarray) -> list[np.ndarray]:
-            columns, *weights = tf.nest.pack_sequence_as(structure, flat)
-            labels = dict(zip(names, map(_to_numpy, columns), strict=True))
+            arrays = tf.nest.pack_sequence_as(tensors, flat)
+            rows = len(flat[0])
             packed = packer.pack(
-                packer.encode(labels, len(columns[0])),
-                sample_weight=weights[0] if weights else None,
-                class_weight=factors,
+                packer.encode(arrays["labels"], rows),
+                sample_weight=arrays.get("weights"),
+                class_factors=factors,
             )
             return tf.nest.flatten(packed)
 
+        template = _template(adapter, sample_weight, factors)
         shapes = tf.nest.flatten(template)
-        flat = tf.numpy_function(
-            run, tf.nest.flatten(structure), [packer.dtype] * len(shapes)
+        packed = tf.numpy_function(
+            run, tf.nest.flatten(tensors), [packer.dtype] * len(shapes)
         )
-        for tensor, shape in zip(flat, shapes, strict=True):
+        for tensor, shape in zip(packed, shapes, strict=True):
             tensor.set_shape(shape)
-        return tf.nest.pack_sequence_as(template, flat)
+        return tf.nest.pack_sequence_as(template, packed)
 
     return pack
 
@@ -180,7 +216,7 @@ def _template(adapter: Adapter, sample_weight: Any, factors: Any) -> dict[str, A
         for g in packer.groups
     ]
     template: dict[str, Any] = {"labels": labels}
-    if isinstance(sample_weight, dict):
+    if isinstance(sample_weight, Mapping):
         template["weights"] = labels
     elif sample_weight is not None:
         template["row_weights"] = tf.TensorShape((None,))

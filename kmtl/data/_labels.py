@@ -1,16 +1,23 @@
 """Labels of one task: whatever the user has -> floats, NaN where missing."""
 
 from collections.abc import Hashable
+from decimal import Decimal
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from kmtl._checks import did_you_mean, shorten
+from kmtl._typing import Shape
 from kmtl.tasks import BinaryTask, MulticlassTask, Task, class_values
 
+# NumPy kinds of truth values, integers and floats.
+_NUMERIC = "biuf"
+_CONTAINERS = (list, tuple, set, dict, np.ndarray)
 
-def encode_labels(task: Task, values: Any, shape: tuple[int | None, ...]) -> np.ndarray:
+
+def encode_labels(task: Task, values: Any, shape: Shape) -> np.ndarray:
     """Encodes the labels of a task.
 
     Args:
@@ -24,51 +31,86 @@ def encode_labels(task: Task, values: Any, shape: tuple[int | None, ...]) -> np.
     Raises:
         ValueError: If a label is not what the task expects.
     """
-    raw = to_array(task, values)
-    raw = _fit_shape(task, raw, shape)
+    raw = _fit_shape(task, to_array(task, values), shape)
     flat = raw.ravel()
     missing = missing_mask(task, flat)
+    present = flat[~missing]
     if isinstance(task, BinaryTask):
-        codes = _binary_codes(task, flat[~missing])
+        codes = _binary_codes(task, present)
     elif isinstance(task, MulticlassTask):
-        codes = _class_codes(task, flat[~missing])
+        codes = _class_codes(task, present)
     else:
-        codes = _numbers(task, flat[~missing])
+        codes = _numbers(task, present)
     encoded = np.full(flat.shape, np.nan)
     encoded[~missing] = codes
     return encoded.reshape(raw.shape)
 
 
 def to_array(task: Task, values: Any) -> np.ndarray:
-    """Turns labels of any container into a NumPy array; missing ones stay visible."""
-    if isinstance(values, pd.DataFrame):
-        values = values.to_numpy()
-    if isinstance(values, (pd.Series, pd.Index, pd.Categorical)):
-        values = _series_to_array(pd.Series(values))
-    array = np.asarray(values)
-    if array.dtype.kind in "SUT":
-        array = array.astype(object)
-    if array.dtype.kind in "mM":
+    """Turns labels of any container into a NumPy array; missing ones stay visible.
+
+    Returns:
+        An array of numbers, truth values or Python objects.
+
+    Raises:
+        ValueError: If the labels are dates, complex numbers or no array at all.
+    """
+    try:
+        array = values_of(values)
+    except ValueError as error:  # rows of different lengths
+        raise _no_column(task, values) from error
+    if array.dtype.kind not in f"{_NUMERIC}O":
         raise ValueError(
             f"Labels of task {task.name!r} must be numbers, booleans or strings. "
             f"Received: dtype={array.dtype}. Turn dates into numbers first."
         )
     if array.ndim == 0:
-        raise ValueError(
-            f"Labels of task {task.name!r} must be one a row. Received: {values!r}."
-        )
+        raise _no_column(task, values)
+    if array.dtype.kind == "O":
+        for value in array.ravel():
+            if isinstance(value, _CONTAINERS):
+                raise _no_column(task, value)
+    return array
+
+
+def _no_column(task: Task, received: Any) -> ValueError:
+    return ValueError(
+        f"Labels of task {task.name!r} must be one value a row. Received: {received!r}."
+    )
+
+
+def values_of(values: Any) -> np.ndarray:
+    """Turns a container of any kind into a NumPy array; text becomes Python strings."""
+    if isinstance(values, pd.DataFrame):
+        values = values.to_numpy()
+    if isinstance(values, (pd.Series, pd.Index, pd.Categorical)):
+        values = _series_to_array(pd.Series(values))
+    array = np.asarray(values)
+    if array.dtype.kind == "U" and isinstance(values, (list, tuple)):
+        return np.array(values, dtype=object)  # NumPy would turn NaN into "nan"
+    if array.dtype.kind in "SUT":
+        array = array.astype(object)
+    if array.dtype.kind == "O" and pd.api.types.infer_dtype(array.ravel()) == "bytes":
+        return _decoded(array)  # the strings of TensorFlow
     return array
 
 
 def _series_to_array(series: pd.Series) -> np.ndarray:
     dtype = series.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        return series.astype(object).to_numpy()
-    if pd.api.types.is_bool_dtype(dtype) and series.hasnans:
-        return series.astype(object).to_numpy()
-    if pd.api.types.is_numeric_dtype(dtype) and not isinstance(dtype, np.dtype):
-        return series.to_numpy(dtype="float64", na_value=np.nan)
-    return series.to_numpy()
+    if isinstance(dtype, np.dtype) or not series.hasnans:
+        values = series.to_numpy()
+    elif pd.api.types.is_float_dtype(dtype):
+        values = series.to_numpy(dtype="float64", na_value=np.nan)
+    else:  # exact, also for integers above 2**53
+        values = series.astype(object).to_numpy()
+    return values
+
+
+def _decoded(array: np.ndarray) -> np.ndarray:
+    texts = [v.decode() if isinstance(v, bytes) else v for v in array.ravel()]
+    decoded = np.empty(len(texts), dtype=object)
+    decoded[:] = texts
+    return decoded.reshape(array.shape)
 
 
 def missing_mask(task: Task, flat: np.ndarray) -> np.ndarray:
@@ -76,12 +118,10 @@ def missing_mask(task: Task, flat: np.ndarray) -> np.ndarray:
     missing = np.asarray(pd.isna(flat))
     if task.missing is None:
         return missing
-    return missing | np.asarray(pd.Series(flat) == task.missing, dtype=bool)
+    return missing | _equal(flat, task.missing)
 
 
-def _fit_shape(
-    task: Task, raw: np.ndarray, shape: tuple[int | None, ...]
-) -> np.ndarray:
+def _fit_shape(task: Task, raw: np.ndarray, shape: Shape) -> np.ndarray:
     if raw.ndim == len(shape) + 2 and raw.shape[-1] == 1:
         raw = raw[..., 0]
     if isinstance(task, MulticlassTask) and raw.ndim == len(shape) + 2:
@@ -104,49 +144,62 @@ def _fit_shape(
 
 
 def _binary_codes(task: BinaryTask, present: np.ndarray) -> np.ndarray:
-    positive = task.positive
-    if task.classes is not None:
-        _check_known(task, present, tuple(task.classes))
-        positive = task.classes[1]
-    if positive is not None:
-        return _equal(present, positive).astype("float64")
-    if present.dtype.kind == "O" and not _is_numeric(present):
+    if task.classes not in (None, (0, 1)):
+        _check_known(task, present, class_values(task))
+        return _equal(present, class_values(task)[1]).astype("float64")
+    if task.classes is None and task.positive is not None:
+        _check_same_kind(task, present, task.positive)
+        return _equal(present, task.positive).astype("float64")
+    numbers = as_numbers(present)
+    if numbers is None:
         raise ValueError(
             f"Labels of BinaryTask({task.name!r}) are not 0 and 1; name the value that "
             f"counts as 1 with `positive=`. Received: {shorten(distinct(present))}."
         )
-    numbers = present.astype("float64")
-    values = np.unique(numbers)
-    if not np.isin(values, (0.0, 1.0)).all():
-        hint = "name the value that counts as 1 with `positive=`"
-        if np.isin(values, (-1.0, 0.0, 1.0)).all():
-            hint = (
-                "pass `positive=1` if -1 means no, or `missing=-1` if it means that "
-                "the label is missing"
-            )
+    if not ((numbers == 0) | (numbers == 1)).all():
         raise ValueError(
-            f"Labels of BinaryTask({task.name!r}) must be 0 and 1; {hint}. "
-            f"Received: {shorten(values.tolist())}."
+            f"Labels of BinaryTask({task.name!r}) must be 0 and 1; "
+            f"{_binary_remedy(numbers)}. Received: {shorten(distinct(numbers))}."
         )
     return numbers
 
 
+def _binary_remedy(numbers: np.ndarray) -> str:
+    if np.isin(numbers, (-1.0, 0.0, 1.0)).all():
+        return (
+            "pass `positive=1` if -1 means no, or `missing=-1` if it means that the "
+            "label is missing"
+        )
+    return "name the value that counts as 1 with `positive=`"
+
+
+def _check_same_kind(task: BinaryTask, present: np.ndarray, positive: Hashable) -> None:
+    """Text never equals a number: all labels would silently count as 0."""
+    is_text = isinstance(positive, str)
+    if len(present) and not any(isinstance(v, str) == is_text for v in present):
+        raise ValueError(
+            f"`positive` of BinaryTask({task.name!r}) is of another kind than the "
+            f"labels. Received: positive={positive!r}, labels "
+            f"{shorten(distinct(present))}."
+        )
+
+
 def _class_codes(task: MulticlassTask, present: np.ndarray) -> np.ndarray:
     classes = class_values(task)
-    if classes == tuple(range(len(classes))) and present.dtype.kind in "iuf":
+    if present.dtype.kind in "iuf" and classes == tuple(range(len(classes))):
         inside = (present >= 0) & (present < len(classes))
         if inside.all() and (present == np.floor(present)).all():
             return present.astype("float64")
-    _check_known(task, present, classes)
-    index = pd.Index(list(classes), dtype=object)
-    return index.get_indexer(pd.Index(present, dtype=object)).astype("float64")
+    return _check_known(task, present, classes).astype("float64")
 
 
 def _check_known(
     task: BinaryTask | MulticlassTask, present: np.ndarray, classes: tuple[Any, ...]
-) -> None:
+) -> np.ndarray:
+    """Returns the positions of labels among the classes; an unknown one is an error."""
     known = pd.Index(list(classes), dtype=object)
-    unknown = known.get_indexer(pd.Index(present, dtype=object)) < 0
+    positions = known.get_indexer(pd.Index(present, dtype=object))
+    unknown = positions < 0
     if unknown.any():
         values = distinct(present[unknown])
         raise ValueError(
@@ -155,17 +208,17 @@ def _check_known(
             f"Classes: {shorten(classes)}. Name all of them with `classes=`, or the "
             "value for unlabelled rows with `missing=`."
         )
+    return positions
 
 
 def _numbers(task: Task, present: np.ndarray) -> np.ndarray:
-    try:
-        numbers = present.astype("float64")
-    except (TypeError, ValueError) as error:
-        wrong = [value for value in present.ravel() if not _is_number(value)]
+    numbers = as_numbers(present)
+    if numbers is None:
+        wrong = [value for value in distinct(present) if not _is_numeric(value)]
         raise ValueError(
             f"Labels of {type(task).__name__}({task.name!r}) must be numbers. "
-            f"Received: {shorten(wrong, 3)}."
-        ) from error
+            f"Received: {shorten(wrong, 3)}. Convert text, e.g. with `pd.to_numeric`."
+        )
     infinite = np.isinf(numbers)
     if infinite.any():
         raise ValueError(
@@ -174,6 +227,13 @@ def _numbers(task: Task, present: np.ndarray) -> np.ndarray:
             f"{int(np.flatnonzero(infinite)[0])} of the labelled rows."
         )
     return numbers
+
+
+def as_numbers(present: np.ndarray) -> np.ndarray | None:
+    """Returns labels as floats, or `None` where one is no number; text is none."""
+    if present.dtype.kind in _NUMERIC or all(map(_is_numeric, present)):
+        return present.astype("float64")
+    return None
 
 
 def distinct(present: np.ndarray) -> list[Any]:
@@ -185,13 +245,9 @@ def distinct(present: np.ndarray) -> list[Any]:
         return sorted(values, key=str)
 
 
-def _equal(present: np.ndarray, value: Hashable) -> np.ndarray:
-    return np.asarray(pd.Series(present) == value, dtype=bool)
+def _equal(values: np.ndarray, value: Hashable) -> np.ndarray:
+    return np.asarray(pd.Series(values) == value, dtype=bool)
 
 
-def _is_numeric(present: np.ndarray) -> bool:
-    return all(_is_number(value) for value in distinct(present))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (bool, int, float, np.number, np.bool_))
+def _is_numeric(value: Any) -> bool:
+    return isinstance(value, (Real, Decimal, np.bool_))

@@ -1,18 +1,27 @@
 """Labels and weights of all tasks, packed along the task axis for one training step."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from kmtl._checks import check_known_keys
+from kmtl._checks import (
+    check_class_weight,
+    check_known_keys,
+    check_mapping,
+    did_you_mean,
+    shorten,
+)
 from kmtl._head_groups import HeadGroup
 from kmtl._typing import ByTask, Shape
-from kmtl.data._labels import encode_labels
-from kmtl.tasks import BinaryTask, MulticlassTask, Task, class_index
+from kmtl.data._labels import as_numbers, encode_labels, values_of
+from kmtl.tasks import BinaryTask, MulticlassTask, Task, class_values
 
 Packed = dict[str, Any]
+# Factors of the training loss by task name and class id.
+ClassFactors = Mapping[str, Mapping[int, float]]
 
 
 @dataclass(frozen=True)
@@ -40,15 +49,14 @@ class Packer:
         encoded: Sequence[np.ndarray],
         *,
         sample_weight: Any = None,
-        class_weight: ByTask | None = None,
+        class_factors: ClassFactors | None = None,
     ) -> Packed:
         """Packs labels and weights.
 
         Args:
             encoded: The labels of every task, see `encode`.
             sample_weight: One array for all tasks, or arrays by task name.
-            class_weight: Factors by task name, then by label value; these come before
-                those of the task. `None` leaves all class weights out.
+            class_factors: See `resolve_class_weight`; `None` leaves them out.
 
         Returns:
             `"labels"`: a list with one array `(rows, tasks, ...)` a group, NaN where
@@ -63,10 +71,14 @@ class Packer:
         if isinstance(sample_weight, Mapping):
             packed["weights"] = self._weights_by_task(sample_weight, encoded)
         elif sample_weight is not None:
-            weights = check_weights(sample_weight, len(encoded[0]), "sample_weight")
+            rows = (len(encoded[0]),)
+            weights = check_weights(sample_weight, rows, "sample_weight")
             packed["row_weights"] = weights.astype(self.dtype)
-        if class_weight is not None:
-            factors = self._class_factors(class_weight, encoded)
+        if class_factors is not None:
+            factors = [
+                _factors(class_factors.get(task.name, {}), labels)
+                for task, labels in zip(self.tasks, encoded, strict=True)
+            ]
             packed["class_weights"] = self._by_group(factors)
         return packed
 
@@ -118,43 +130,39 @@ class Packer:
         columns = []
         for task, labels in zip(self.tasks, encoded, strict=True):
             weights = sample_weight.get(task.name)
-            subject = f"sample_weight[{task.name!r}]"
             if weights is None:
-                weights = np.ones(len(labels))
-            weights = check_weights(weights, len(labels), subject)
+                columns.append(np.ones_like(labels))
+                continue
+            subject = f"sample_weight[{task.name!r}]"
+            weights = check_weights(weights, labels.shape, subject)
             rest = (1,) * (labels.ndim - weights.ndim)
             weights = weights.reshape(*weights.shape, *rest)
             columns.append(np.broadcast_to(weights, labels.shape))
         return self._by_group(columns)
 
-    def _class_factors(
-        self, class_weight: ByTask, encoded: Sequence[np.ndarray]
-    ) -> list[np.ndarray]:
-        return [
-            _factors(task, class_weight.get(task.name), labels)
-            for task, labels in zip(self.tasks, encoded, strict=True)
-        ]
 
-
-def effective_class_weight(
+def resolve_class_weight(
     tasks: Sequence[Task], given: ByTask | None
-) -> dict[str, Mapping[Any, float]] | None:
+) -> ClassFactors | None:
     """Merges the class weights given to `fit` over those of the tasks.
 
     Returns:
-        Class weights by task name, or `None` where no task has any.
+        Factors by task name and class id, or `None` where no task has any.
 
     Raises:
-        ValueError: If a key names no task, or a task without classes.
+        TypeError: If what is given is no dict of dicts.
+        ValueError: If a key names no task, a task without classes or no class, or if
+            a factor is no weight.
     """
     given = {} if given is None else given
+    check_mapping(given, "class_weight", "class weights by task name")
     check_known_keys(given, [task.name for task in tasks], "class_weight")
-    merged: dict[str, Mapping[Any, float]] = {}
+    merged = {}
     for task in tasks:
         if isinstance(task, (BinaryTask, MulticlassTask)):
             weights = given.get(task.name, task.class_weight)
             if weights is not None:
-                merged[task.name] = weights
+                merged[task.name] = _by_class(task, weights)
         elif task.name in given:
             raise ValueError(
                 f"`class_weight` needs classes, which {type(task).__name__} has none "
@@ -163,30 +171,72 @@ def effective_class_weight(
     return merged or None
 
 
-def _factors(
-    task: Task, weights: Mapping[Any, float] | None, labels: np.ndarray
-) -> np.ndarray:
-    factors = np.ones_like(labels)
-    if weights is None or not isinstance(task, (BinaryTask, MulticlassTask)):
-        return factors
+def _by_class(
+    task: BinaryTask | MulticlassTask, weights: Mapping[Any, float]
+) -> dict[int, float]:
+    check_class_weight(weights, f"class_weight of task {task.name!r}")
+    factors: dict[int, float] = {}
     for value, weight in weights.items():
-        factors[labels == class_index(task, value)] = float(weight)
+        index = _class_index(task, value)
+        if index in factors:
+            raise ValueError(
+                f"`class_weight` of task {task.name!r} names one class twice. "
+                f"Received: {dict(weights)!r}."
+            )
+        factors[index] = float(weight)
     return factors
 
 
-def check_weights(weights: Any, rows: int, subject: str) -> np.ndarray:
-    """Returns weights as floats, or raises `ValueError` for wrong ones."""
-    try:
-        array = np.asarray(weights, dtype="float64")
-    except (TypeError, ValueError) as error:
+def _class_index(task: BinaryTask | MulticlassTask, value: Hashable) -> int:
+    """Returns the position of a label value among the classes of a task.
+
+    Raises:
+        ValueError: If the value is no class of the task.
+    """
+    classes = class_values(task)
+    if value in classes:
+        return classes.index(value)
+    if isinstance(task, BinaryTask):
+        if value in (0, 1):
+            return int(value == 1)
+        if task.positive is not None and value == task.positive:
+            return 1
+        classes = classes or (0, 1)
+    raise ValueError(
+        f"{value!r} is no class of task {task.name!r}."
+        f"{did_you_mean(value, classes)} Classes: {shorten(classes)}; others can be "
+        "named with `classes=`."
+    )
+
+
+def _factors(weights: Mapping[int, float], labels: np.ndarray) -> np.ndarray:
+    factors = np.ones_like(labels)
+    for index, weight in weights.items():
+        factors[labels == index] = weight
+    return factors
+
+
+def check_weights(weights: Any, shape: tuple[int, ...], subject: str) -> np.ndarray:
+    """Returns weights as floats, or raises `ValueError` for wrong ones.
+
+    Args:
+        weights: One weight a row, or one an element of the labels.
+        shape: The shape of the labels.
+        subject: Names the weights in messages.
+    """
+    array = values_of(weights)
+    numbers = as_numbers(array.ravel())
+    if numbers is None:
         raise ValueError(
-            f"`{subject}` must be numbers. Received: {weights!r}."
-        ) from error
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim == 0 or len(array) != rows:
+            f"`{subject}` must be numbers; a missing label needs no weight. "
+            f"Received: {weights!r}."
+        )
+    array = numbers.reshape(array.shape)
+    if math.prod(array.shape[1:]) == 1 and array.shape != shape:
+        array = array.reshape(-1)
+    if array.ndim == 0 or array.shape != shape[: array.ndim]:
         raise ValueError(
-            f"`{subject}` must have one weight a row, {rows}. "
+            f"`{subject}` must be one weight a row, {shape[0]}. "
             f"Received: shape={array.shape}."
         )
     wrong = ~np.isfinite(array) | (array < 0)

@@ -38,7 +38,7 @@ def label_column(task: Task, frame: pd.DataFrame) -> pd.Series:
         columns = list(frame.columns)
         raise ValueError(
             f"The frame has no label column for task {task.name!r}; name it with "
-            f"`label=`. Received: {task.column!r}."
+            f"`label=`, or pass `y` without the task. Received: {task.column!r}."
             f"{did_you_mean(task.column, columns)} Columns: {shorten(columns)}."
         )
     return frame[task.column]
@@ -59,19 +59,28 @@ def _classes(
     task: MulticlassTask, column: pd.Series, present: np.ndarray
 ) -> list[Hashable]:
     if isinstance(column.dtype, pd.CategoricalDtype):
-        return [v for v in column.cat.categories.tolist() if v != task.missing]
-    classes = distinct(present)
-    if len(classes) < 2:
+        values = [v for v in column.cat.categories.tolist() if v != task.missing]
+    else:
+        values = distinct(present)
+    fractions = [v for v in values if isinstance(v, float) and not v.is_integer()]
+    if fractions:
+        raise ValueError(
+            f"Labels of MulticlassTask({task.name!r}) must be text or whole numbers; "
+            "use RegressionTask for measured values, or name the classes with "
+            f"`classes=`. Received: {shorten(fractions, 3)}."
+        )
+    if len(values) < 2:
         raise ValueError(
             f"Labels of MulticlassTask({task.name!r}) must have at least two classes; "
-            f"name those that may come with `classes=`. Received: {shorten(classes)}."
+            f"name those that may come with `classes=`. Received: {shorten(values)}."
         )
-    return [int(c) if isinstance(c, float) and c.is_integer() else c for c in classes]
+    # A column of integers with missing values holds floats.
+    return [int(v) if isinstance(v, float) else v for v in values]
 
 
 def _resolve_binary(task: BinaryTask, values: list[Any]) -> BinaryTask:
     if task.positive is None:
-        return task
+        return _resolve_zero_one(task, values)
     if task.positive not in values:
         raise ValueError(
             f"`positive` of BinaryTask({task.name!r}) never occurs in column "
@@ -79,6 +88,14 @@ def _resolve_binary(task: BinaryTask, values: list[Any]) -> BinaryTask:
             f"{did_you_mean(task.positive, values)} Values: {shorten(values)}."
         )
     others = [value for value in values if value != task.positive]
-    if len(others) != 1:
+    if len(others) != 1:  # one against the rest
         return task
-    return dataclasses.replace(task, classes=(others[0], task.positive))
+    positive = values[values.index(task.positive)]  # 1 rather than True, and so on
+    return dataclasses.replace(task, positive=positive, classes=(others[0], positive))
+
+
+def _resolve_zero_one(task: BinaryTask, values: list[Any]) -> BinaryTask:
+    if any(value not in (0, 1) for value in values):
+        return task  # the encoder says what is wrong with them
+    is_bool = all(isinstance(value, bool) for value in values)
+    return dataclasses.replace(task, classes=(False, True) if is_bool else (0, 1))

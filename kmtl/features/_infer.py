@@ -108,7 +108,7 @@ def find_kind(series: pd.Series) -> str:
 def _kind_of_strings(uniques: Array, codes: Array) -> str:
     if looks_like_dates(uniques):
         return "date"
-    known = codes[uniques[codes] != ""]
+    known = codes[(uniques != "")[codes]]
     if len(np.unique(known)) <= TEXT_SHARE * len(known):
         return "categorical"
     several = np.array([len(value.split()) > 1 for value in uniques])

@@ -59,9 +59,8 @@ class StandardizeNumbers(keras.layers.Layer):
         numbers = ops.cast(ops.clip(standardized, -LIMIT, LIMIT), "float32")
         if not self.indicators:
             return numbers
-        missing = ops.cast(ops.logical_not(finite), "float32")
-        flags = [missing[:, i] for i in self.indicators]
-        return ops.concatenate([numbers, ops.stack(flags, axis=1)], axis=1)
+        missing = ops.take(ops.logical_not(finite), self.indicators, axis=1)
+        return ops.concatenate([numbers, ops.cast(missing, "float32")], axis=1)
 
     def get_config(self) -> Config:
         config = super().get_config()

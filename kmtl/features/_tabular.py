@@ -35,23 +35,25 @@ class TabularFeatures:
     Make one with `from_frame`. It is equal to another with the same columns, and
     `get_config` and `from_config` keep it exactly, through JSON too.
 
-    What is encoded, by kind of column:
+    How columns are found, served and encoded, by kind:
 
-    | kind | found by | served as | encoded as |
-    |---|---|---|---|
-    | numeric | numbers, integers too, durations (in seconds) | `float64`, NaN missing |
-      a standardised number, and a code if some numbers recur in 10 rows or more |
-    | boolean | truth values | `int64`: 1, 0, -1 missing | a standardised number |
-    | date | datetimes, ISO 8601 strings | `float64` seconds since 1970, NaN missing |
-      linear time, and the codes of month, weekday and hour where they vary |
-    | categorical | other strings, pandas categories | `string`, "" missing, or `int64`,
-      the smallest int64 missing | a code: 0 missing, 1 not in the vocabulary |
-    | text | mostly distinct strings of several words | `string` | codes of its words |
+    * numeric: numbers, integers too, and durations in seconds. Served as `float64`, NaN
+      for missing. A standardised number, and a code if some numbers recur.
+    * boolean: truth values. Served as `int64`: 1, 0, and -1 for missing. A standardised
+      number.
+    * date: datetimes and ISO 8601 strings. Served as `float64` seconds since 1970, NaN
+      for missing. Linear time, a number, and the codes of month, weekday and hour where
+      they vary.
+    * categorical: all other strings, and pandas categories. Served as `string`, empty
+      for missing, or as `int64`, the smallest int64 for missing. A code: 0 is missing,
+      1 not in the vocabulary.
+    * text: strings of several words, mostly distinct. Served as `string`. The codes of
+      the words.
 
     A missing number becomes the median, and a column with missing numbers in training
     gets a second channel that says so. Missing categories have a code of their own.
-    Integer codes need not be named as categories: the code of a number that recurs
-    gets an embedding, too.
+    Integer codes need not be named as categories: numbers that recur in 10 rows or more
+    get an embedding, too. Integers are exact up to 2**53.
 
     Args:
         columns: What is known of each column, in the order of the training frame.
@@ -90,7 +92,7 @@ class TabularFeatures:
         exclude: Iterable[str] = (),
         max_vocabulary: int = 10_000,
         min_count: int | None = None,
-        bins: int = 32,
+        bins: int | None = None,
         drop_ids: bool = False,
     ) -> Self:
         """Finds out what the columns of a training frame are, and their statistics.
@@ -113,7 +115,8 @@ class TabularFeatures:
                 embedding of their own; rarer ones share the out-of-vocabulary code.
             min_count: Values that occur in fewer rows share that code, too. By default
                 one for each 1,000 rows, at least 1 and at most 10.
-            bins: The most bins of a number's piecewise linear encoding.
+            bins: The most bins of a number's piecewise linear encoding. By default 32,
+                and fewer, down to 4, where the frame has more than 128 columns.
             drop_ids: Whether to leave out columns that are nearly unique; a warning
                 names them otherwise. Never a column whose kind is named.
 
@@ -128,8 +131,9 @@ class TabularFeatures:
         """
         check_frame(frame)
         check_positive_integer(max_vocabulary, "max_vocabulary")
-        if min_count is None:
-            min_count = min(max(len(frame) // 1_000, 1), 10)
+        rows, width = frame.shape
+        min_count = _clip(rows // 1_000, 1, 10) if min_count is None else min_count
+        bins = _clip(4_096 // width, 4, 32) if bins is None else bins
         check_positive_integer(min_count, "min_count")
         check_positive_integer(bins, "bins")
         kinds = _named_kinds(
@@ -227,7 +231,7 @@ class TabularFeatures:
         self._check(frame)
         return raw_inputs(self.columns, frame)
 
-    def encode(self, frame: pd.DataFrame, batch_size: int = 65_536) -> dict[str, Array]:
+    def encode(self, frame: pd.DataFrame, batch_size: int = 16_384) -> dict[str, Array]:
         """Runs the preprocessing model over a frame.
 
         Args:
@@ -279,6 +283,10 @@ class TabularFeatures:
     def _check(self, frame: pd.DataFrame) -> None:
         check_frame(frame)
         check_columns(frame, self.names)
+
+
+def _clip(value: int, low: int, high: int) -> int:
+    return min(max(value, low), high)
 
 
 def _named_kinds(

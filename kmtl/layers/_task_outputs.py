@@ -7,8 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from kmtl._checks import check_known_keys, check_weight
 from kmtl._head_groups import HeadGroup
-from kmtl._typing import Config, Shape, Tensor
+from kmtl._typing import ByTask, Config, Shape, Tensor
 from kmtl.features import TabularFeatures
 from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask, Task
 
@@ -118,6 +119,20 @@ class TaskOutputs(keras.layers.Layer):
             ops.take(self.label_scale, indices),
             ops.take(self.label_mean, indices),
         )
+
+    def assign_loss_weights(self, loss_weights: ByTask) -> None:
+        """Changes the loss weights of some tasks, without a recompile.
+
+        Raises:
+            ValueError: For an unknown task or a weight that is not finite and >= 0.
+        """
+        names = [task.name for task in self.tasks]
+        check_known_keys(loss_weights, names, "loss_weights")
+        values = dict(zip(names, ops.convert_to_numpy(self.loss_weights), strict=True))
+        for name, value in loss_weights.items():
+            check_weight(value, f"loss_weights[{name!r}]")
+            values[name] = value
+        self.loss_weights.assign([float(values[name]) for name in names])
 
     def label_statistics_on_host(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns mean and scale of the labels of all tasks as float64 arrays."""

@@ -7,9 +7,11 @@ from kmtl._objective import GroupBatch
 from kmtl._typing import Tensor
 from kmtl.metrics._vector import VectorMetric
 
-_BINS = 1024
+# Bins a task, between these two, and about this many over all tasks: the histograms are
+# added up each step, which must stay cheap beside the step itself.
+_FEWEST, _MOST, _ALL = 1024, 8192, 2**19
 # Logits this many spreads away from the centre still fall into bins of their own.
-_REACH = float(np.arcsinh(1e5))
+_REACH = float(np.arcsinh(1e3))
 _SMALLEST_SPREAD = 1e-3
 
 
@@ -17,20 +19,26 @@ class AUC(VectorMetric):
     """Area under the ROC curve, from a histogram of the logits.
 
     The 200 thresholds of `keras.metrics.AUC` are evenly spaced probabilities, too few
-    for rare labels, whose scores all lie near 0. Here the 1,024 bins are spaced by
-    `asinh` around the mean of the first batch's logits in units of their standard
-    deviation: fine where the scores are and wide enough for where they go. The error
-    is below 1e-4 unless scores tie.
+    for rare labels, whose scores all lie near 0. Here 8,192 bins a task, down to 1,024
+    with many tasks, are spaced by `asinh` around the mean of the first batch's logits
+    in units of their standard deviation: fine where the scores are, and wide enough
+    for where they go. Pairs in one bin count one half, as ties do. The error is below
+    1e-4 on 2,000 rows and falls with more rows.
     """
 
     name = "auc"
     direction = "max"
     dtype = "float32"  # exact up to 16.7 million rows a bin
-    width = 2 + 2 * _BINS  # centre, spread, negatives by bin, positives by bin
+
+    def __init__(self, tasks: int) -> None:
+        super().__init__(tasks)
+        share = 2 ** int(np.log2(_ALL / tasks))
+        self.bins = min(max(share, _FEWEST), _MOST)
+        self.width = 2 + 2 * self.bins  # centre, spread, negatives, positives
 
     def update(self, state: Tensor, batch: GroupBatch, scale: Tensor) -> Tensor:
         del scale
-        tasks = state.shape[0]
+        tasks, n = self.tasks, self.bins
         logits, labels, weights = (
             ops.reshape(ops.swapaxes(value, 0, 1), (tasks, -1))
             for value in (batch.logits[..., 0], batch.labels, batch.weights)
@@ -38,18 +46,18 @@ class AUC(VectorMetric):
         centre, spread = _frame_of_bins(state, logits, weights)
         divisor = ops.where(spread > 0, spread, ops.ones_like(spread))
         position = ops.arcsinh((logits - centre) / divisor) / _REACH  # -1 ... 1
-        bins = ops.cast((position + 1.0) * (_BINS / 2), "int32")
-        bins = ops.clip(bins, 0, _BINS - 1) + _BINS * ops.cast(labels > 0.5, "int32")
-        bins = bins + 2 * _BINS * ops.expand_dims(ops.arange(tasks), 1)
+        bins = ops.cast((position + 1.0) * (n / 2), "int32")
+        bins = ops.clip(bins, 0, n - 1) + n * ops.cast(labels > 0.5, "int32")
+        bins = bins + 2 * n * ops.expand_dims(ops.arange(tasks), 1)
         counts = ops.segment_sum(
-            ops.reshape(weights, (-1,)), ops.reshape(bins, (-1,)), tasks * 2 * _BINS
+            ops.reshape(weights, (-1,)), ops.reshape(bins, (-1,)), tasks * 2 * n
         )
         counts = ops.cast(ops.reshape(counts, (tasks, -1)), state.dtype)
         head = ops.cast(ops.concatenate([centre, spread], axis=1), state.dtype)
         return ops.concatenate([head, state[:, 2:] + counts], axis=1)
 
     def result(self, state: np.ndarray) -> np.ndarray:
-        negatives, positives = state[:, 2 : 2 + _BINS], state[:, 2 + _BINS :]
+        negatives, positives = np.split(state[:, 2:].astype("float64"), 2, axis=1)
         below = np.cumsum(negatives, axis=1) - negatives
         # A pair in one bin counts one half, as a tie does.
         pairs = np.sum(positives * (below + 0.5 * negatives), axis=1)

@@ -42,11 +42,10 @@ class TaskMetrics(keras.metrics.Metric):
         super().__init__(name="tasks", dtype="float64")
         self._layer = layer
         count = len(layer.tasks)
-        self._loss_sum = self._sums("loss_sum", (count,))
-        self._weight_sum = self._sums("weight_sum", (count,))
-        self._penalty_sum = self._sums("penalty_sum", ())
-        self._steps = self._sums("steps", ())
-        self._first_bad = self._sums("first_bad", (count,))
+        # One row a task: weighted sum of losses, sum of weights, first bad batch.
+        self._losses = self._sums("losses", (count, 3))
+        # Sum of penalties, number of batches.
+        self._steps = self._sums("steps", (2,))
         # (group, positions in the group, metric, state)
         self._vector: list[tuple[int, list[int], VectorMetric, Any]] = []
         # (group, position in the group, metric)
@@ -77,9 +76,10 @@ class TaskMetrics(keras.metrics.Metric):
                     together.setdefault(vector, []).append(position)
                     self._register(task, vector.name, vector.direction)
         for vector, positions in together.items():
-            shape = (len(positions), vector.width)
-            state = self._sums(f"{vector.name}_{group}", shape, vector.dtype)
-            self._vector.append((group, positions, vector(), state))
+            metric = vector(len(positions))
+            shape = (len(positions), metric.width)
+            state = self._sums(f"{metric.name}_{group}", shape, metric.dtype)
+            self._vector.append((group, positions, metric, state))
 
     def _register(self, task: Task, metric: str, direction: str | None) -> None:
         names = self._names[task.name]
@@ -108,13 +108,15 @@ class TaskMetrics(keras.metrics.Metric):
             weight_sums: Sums of the weights, `(tasks,)`.
             penalty: The regularisation of this step, a scalar.
         """
-        self._steps.assign_add(1.0)
-        self._penalty_sum.assign_add(ops.cast(penalty, "float64"))
-        self._loss_sum.assign_add(ops.cast(loss_sums, "float64"))
-        self._weight_sum.assign_add(ops.cast(weight_sums, "float64"))
-        is_bad = ops.logical_not(ops.isfinite(loss_sums))
-        is_new = ops.logical_and(is_bad, self._first_bad == 0)
-        self._first_bad.assign(ops.where(is_new, self._steps, self._first_bad))
+        dtype = self._steps.dtype
+        steps = self._steps + ops.stack([ops.cast(penalty, dtype), 1.0])
+        self._steps.assign(steps)
+        sums, weights = ops.cast(loss_sums, dtype), ops.cast(weight_sums, dtype)
+        first_bad = self._losses[:, 2]
+        is_bad = ops.logical_and(ops.logical_not(ops.isfinite(sums)), first_bad == 0)
+        first_bad = ops.where(is_bad, steps[1], first_bad)
+        columns = [self._losses[:, 0] + sums, self._losses[:, 1] + weights, first_bad]
+        self._losses.assign(ops.stack(columns, axis=1))
         for group, positions, metric, state in self._vector:
             scale, _ = self._layer.label_statistics(self._layer.groups[group])
             scale = ops.take(ops.cast(scale, loss_sums.dtype), positions)
@@ -125,10 +127,9 @@ class TaskMetrics(keras.metrics.Metric):
 
     def running_total(self) -> Tensor:
         """The total loss over the epoch so far, as a tensor; for the progress bar."""
-        safe = ops.maximum(self._weight_sum, 1e-38)
-        losses = ops.cast(self._loss_sum / safe, self._layer.dtype)
-        total = ops.sum(self._layer.loss_weights * losses)
-        penalty = self._penalty_sum / ops.maximum(self._steps, 1.0)
+        losses = self._losses[:, 0] / ops.maximum(self._losses[:, 1], 1e-38)
+        total = ops.sum(self._layer.loss_weights * ops.cast(losses, self._layer.dtype))
+        penalty = self._steps[0] / ops.maximum(self._steps[1], 1.0)
         return total + ops.cast(penalty, total.dtype)
 
     def result(self) -> dict[str, float]:
@@ -137,9 +138,9 @@ class TaskMetrics(keras.metrics.Metric):
         A task without a labelled row has NaN, which no monitor takes for a best value,
         and is left out of the total.
         """
-        weights = np.asarray(self._weight_sum)
+        sums, weights, _ = ops.convert_to_numpy(self._losses).T
         known = weights > 0
-        losses = np.where(known, self._loss_sum, np.nan) / np.where(known, weights, 1)
+        losses = np.where(known, sums, np.nan) / np.where(known, weights, 1)
         values = self._metric_values()
         logs = {"loss": self._total(losses)}
         for index, task in enumerate(self._layer.tasks):
@@ -150,14 +151,14 @@ class TaskMetrics(keras.metrics.Metric):
         return logs
 
     def _total(self, losses: np.ndarray) -> float:
-        weighted = np.asarray(self._layer.loss_weights) * losses
-        steps = max(float(self._steps), 1.0)
-        return float(np.nansum(weighted) + float(self._penalty_sum) / steps)
+        weighted = ops.convert_to_numpy(self._layer.loss_weights) * losses
+        penalty, steps = ops.convert_to_numpy(self._steps)
+        return float(np.nansum(weighted) + penalty / max(steps, 1.0))
 
     def _metric_values(self) -> dict[tuple[str, str], float]:
         values: dict[tuple[str, str], float] = {}
         for group, positions, metric, state in self._vector:
-            result = metric.result(np.asarray(state))
+            result = metric.result(ops.convert_to_numpy(state))
             for position, value in zip(positions, result, strict=True):
                 values[self._task(group, position).name, metric.name] = value
         for group, position, single in self._single:
@@ -170,20 +171,16 @@ class TaskMetrics(keras.metrics.Metric):
 
     def first_bad(self) -> dict[str, int]:
         """Tasks whose loss was not finite, and the number of the first such batch."""
-        steps = np.asarray(self._first_bad).astype(int)
+        steps = ops.convert_to_numpy(self._losses)[:, 2].astype(int)
         pairs = zip(self._layer.tasks, steps, strict=True)
         return {task.name: int(step) for task, step in pairs if step > 0}
 
     def reset_state(self) -> None:
-        for variable in self._variables_of_its_own():
+        own = [self._losses, self._steps, *(state for *_, state in self._vector)]
+        for variable in own:
             variable.assign(ops.zeros_like(variable))
         for _, _, metric in self._single:
             metric.reset_state()
-
-    def _variables_of_its_own(self) -> list[Any]:
-        fixed = [self._loss_sum, self._weight_sum, self._penalty_sum]
-        fixed += [self._steps, self._first_bad]
-        return fixed + [state for _, _, _, state in self._vector]
 
     def save_own_variables(self, store: Any) -> None:
         """Saves nothing: sums over an epoch are no part of a model."""

@@ -15,12 +15,19 @@ from kmtl._typing import Tensor
 
 
 class VectorMetric(abc.ABC):
-    """A metric of the tasks of one head group; its state is `(tasks, width)`."""
+    """A metric of the tasks of one head group; its state is `(tasks, width)`.
+
+    Args:
+        tasks: The number of tasks.
+    """
 
     name: ClassVar[str]
-    width: ClassVar[int]
+    width: int
     direction: ClassVar[str] = "min"  # which way is better
     dtype: ClassVar[str] = "float64"  # an epoch adds millions of rows
+
+    def __init__(self, tasks: int) -> None:
+        self.tasks = tasks
 
     @abc.abstractmethod
     def update(self, state: Tensor, batch: GroupBatch, scale: Tensor) -> Tensor:

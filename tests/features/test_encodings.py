@@ -84,6 +84,13 @@ def test_bin_edges_are_quantiles_of_the_values_that_fill_no_bin():
     np.testing.assert_allclose(edges, [0, 1, 25, 50, 75, 100], rtol=1e-6)
 
 
+def test_wide_frames_have_fewer_bins():
+    frame = pd.DataFrame(np.arange(50.0)[:, None] + np.zeros((1, 512)))
+    frame.columns = frame.columns.astype(str)
+    columns = TabularFeatures.from_frame(frame).columns
+    assert {len(column.edges) for column in columns} == {8 + 1}
+
+
 def test_two_values_need_no_bins():
     assert only_column([1.0, 2.0, 1.0]).edges == ()
 

@@ -92,12 +92,20 @@ def test_integers_are_taken_as_numbers():
     assert model.predict(np.ones((1, 2), "int32"), verbose=0).dtype == "float32"
 
 
-@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize(
+    "seed", [None, 7, keras.random.SeedGenerator(7)], ids=["none", "integer", "state"]
+)
 def test_layers_that_share_an_initialiser_draw_different_values(seed):
     initializer = keras.initializers.HeNormal(seed=seed)
     model = model_of(MLP([6, 6], kernel_initializer=initializer), keras.Input((6,)))
     first, second = (model.get_layer(f"trunk_dense_{i}").kernel for i in (0, 1))
     assert not np.allclose(first, second)
+
+
+def test_an_initialiser_may_be_a_function():
+    trunk = MLP([2], kernel_initializer=keras.ops.ones)
+    model = model_of(trunk, keras.Input((3,)))
+    np.testing.assert_array_equal(model.get_weights()[0], np.ones((3, 2)))
 
 
 def test_one_seed_gives_one_model():

@@ -1,0 +1,167 @@
+"""`check_sharing`: what every way of sharing a network must keep."""
+
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kmtl.builder import build_mtl_model
+from kmtl.export import export_saved_model
+from kmtl.model import MTLModel
+from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask, Task
+from kmtl.testing import _assertions as check
+from kmtl.trunks import MLP
+
+_ROWS, _FEATURES, _CLASSES = 16, 6, 3
+_MANY = 20
+
+
+def check_sharing(sharing: Any, trunk: Any = None) -> None:
+    """Checks a way of sharing on small models of several kinds of tasks.
+
+    * outputs are named by task, in order, float32 and finite, for one task and for
+      many, for a batch of one row and under `mixed_float16`;
+    * a model is traced once for two batches, and `tf.function` changes no value;
+    * it trains a step, with missing labels too;
+    * a `.keras` file keeps it bit-equal, and so does a SavedModel, by task name;
+    * the order of the tasks changes nothing but the order of the outputs;
+    * every trainable variable gets a gradient from a task, and from every task where
+      the representation is shared (rank 2).
+
+    Args:
+        sharing: A callable `(trunk, inputs, tasks) -> tensor`, see `kmtl.sharing`.
+        trunk: The trunk it shares, for inputs of shape `(6,)`; a small `MLP` by
+            default. One that makes new layers whenever it is called, like those of
+            `kmtl.trunks`.
+
+    Raises:
+        AssertionError: If a property does not hold.
+
+    Example:
+        >>> import kmtl
+        >>> kmtl.testing.check_sharing(kmtl.sharing.Hard())
+    """
+    trunk = MLP([8], activation="tanh") if trunk is None else trunk
+    tasks = _some_tasks()
+    model = _build(sharing, trunk, tasks)
+    _check_outputs(model)
+    _check_tracing(model)
+    _check_gradients(model)
+    _check_order(model, _build(sharing, trunk, tasks[::-1]))
+    _check_step(model)
+    _check_files(model)
+    _check_step(_build(sharing, trunk, tasks[:1]))
+    many = [BinaryTask(f"task_{i}") for i in range(_MANY)]
+    _check_outputs(_build(sharing, trunk, many))
+    with check.dtype_policy("mixed_float16"):
+        _check_step(_build(sharing, trunk, tasks))
+
+
+def _some_tasks() -> list[Task]:
+    return [
+        BinaryTask("click"),
+        RegressionTask("price"),
+        MulticlassTask("colour", classes=_CLASSES),
+        BinaryTask("buy"),
+    ]
+
+
+def _build(sharing: Any, trunk: Any, tasks: Sequence[Task]) -> MTLModel:
+    keras.utils.set_random_seed(0)
+    model = build_mtl_model((_FEATURES,), tasks, trunk=trunk, sharing=sharing)
+    model.compile(jit_compile=False)
+    model.adapt_labels(_labels(model.tasks))
+    return model
+
+
+def _inputs(rows: int = _ROWS) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(rows, _FEATURES)).astype("float32")
+
+
+def _labels(tasks: Sequence[Task]) -> dict[str, np.ndarray]:
+    counts = np.arange(_ROWS, dtype="float64")
+    return {
+        task.name: counts if isinstance(task, RegressionTask) else counts % task.units
+        for task in tasks
+    } | {task.name: counts % 2 for task in tasks if isinstance(task, BinaryTask)}
+
+
+def _check_outputs(model: MTLModel) -> None:
+    names = [task.name for task in model.tasks]
+    for rows in (1, _ROWS):
+        outputs = model(_inputs(rows))
+        check.require(list(outputs) == names, f"keys must be {names}: {list(outputs)}.")
+        check.assert_finite(outputs, "the outputs")
+        check.assert_shapes(model.output, outputs, "the shape of an output")
+        dtypes = {name: output.dtype for name, output in outputs.items()}
+        check.require(
+            set(dtypes.values()) == {tf.float32}, f"outputs must be float32: {dtypes}."
+        )
+
+
+def _check_tracing(model: MTLModel) -> None:
+    traces = []
+
+    @tf.function
+    def predict(x: Any) -> Any:
+        traces.append(x)
+        return model(x)
+
+    predict(tf.zeros((_ROWS, _FEATURES)))
+    outputs = predict(tf.constant(_inputs()))
+    check.require(len(traces) == 1, f"two batches must trace once: {len(traces)}.")
+    check.assert_close(outputs, model(_inputs()), "`tf.function`")
+
+
+def _check_gradients(model: MTLModel) -> None:
+    values = [v.value for v in model.trainable_variables]
+    with tf.GradientTape(persistent=True) as tape:
+        totals = {k: tf.reduce_sum(v**2) for k, v in model(_inputs()).items()}
+    by_task = {k: tape.gradient(total, values) for k, total in totals.items()}
+    together = [
+        next((g for g in column if g is not None and np.any(g)), None)
+        for column in zip(*by_task.values(), strict=True)
+    ]
+    check.assert_trained(model, together, "the gradient of a task")
+    if len(model.encoder.output.shape) > 2:
+        return
+    shared = len(model.encoder.trainable_variables)
+    for name, gradients in by_task.items():
+        what = f"the gradient of task {name!r}"
+        check.assert_trained(model.encoder, gradients[:shared], what)
+
+
+def _check_order(model: MTLModel, reordered: MTLModel) -> None:
+    names = [task.name for task in model.tasks]
+    outputs, others = model(_inputs()), reordered(_inputs())
+    what = "tasks in another order"
+    check.assert_close([others[n] for n in names], [outputs[n] for n in names], what)
+
+
+def _check_step(model: MTLModel) -> None:
+    labels = _labels(model.tasks)
+    first, *rest = labels
+    labels[first][::2] = np.nan
+    if rest:
+        del labels[rest[-1]]
+    before = model.get_weights()
+    history = model.fit(_inputs(), labels, batch_size=_ROWS, epochs=1, verbose=0)
+    check.assert_finite(history.history["loss"], "the loss")
+    moved = [np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True)]
+    check.require(any(moved), "a step must change the weights.")
+    _check_outputs(model)
+
+
+def _check_files(model: MTLModel) -> None:
+    expected = model.predict(_inputs(), verbose=0)
+    loaded = check.saved_and_loaded(model)
+    check.assert_equal(loaded.predict(_inputs(), verbose=0), expected, "a loaded model")
+    with tempfile.TemporaryDirectory() as folder:
+        path = export_saved_model(model, folder)
+        serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+        served = serve(inputs=tf.constant(_inputs()))
+    check.require(set(served) == set(expected), f"served keys: {sorted(served)}.")
+    check.assert_close({k: served[k] for k in expected}, expected, "a SavedModel")
