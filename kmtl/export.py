@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kmtl._prepare import check_adapted
 from kmtl.model import MTLModel
 
 
@@ -48,7 +49,7 @@ def export_saved_model(model: MTLModel, folder: str | os.PathLike[str]) -> Path:
     """
     if not isinstance(model, MTLModel):
         raise TypeError(f"`model` must be an MTLModel. Received: {model!r}.")
-    model.check_adapted("export_saved_model")
+    check_adapted(model, "export_saved_model")
     base = Path(folder)
     if base.exists() and not base.is_dir():
         raise NotADirectoryError(f"`folder` must be a folder. Received: {str(base)!r}.")

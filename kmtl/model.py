@@ -1,7 +1,6 @@
 """`MTLModel`: a functional Keras model with one named output a task."""
 
 import warnings
-from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -13,10 +12,17 @@ from keras import ops
 from kmtl._checks import check_known_keys
 from kmtl._loss_weights import LossWeights
 from kmtl._predict_frame import frame_columns
+from kmtl._prepare import (
+    adapt_labels,
+    by_task,
+    check_adapted,
+    prepare,
+    prepare_inputs,
+    prepare_validation,
+)
 from kmtl._trainer import Trainer
 from kmtl._typing import ByTask
 from kmtl.callbacks._in_fit import evaluate_callbacks, fit_callbacks
-from kmtl.data import Adapter, Packer, encoded_labels, input_dataset, pack_dataset
 from kmtl.features import TabularFeatures
 from kmtl.tasks import Task
 
@@ -106,13 +112,18 @@ class MTLModel(Trainer):
         """
         self._adapt_labels_once(x, y, arguments.get("steps_per_epoch"))
         self._warn_of_weight_as_feature(sample_weight)
-        x, y = self._prepare(
-            x, y, sample_weight=sample_weight, class_weight=class_weight, training=True
+        x, y = prepare(
+            self,
+            x,
+            y,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            training=True,
         )
         if isinstance(x, tf.data.Dataset):
             arguments.setdefault("shuffle", False)  # Keras warns that it does nothing
         if validation_data is not None:
-            validation_data = self._prepare_validation(validation_data)
+            validation_data = prepare_validation(self, validation_data)
         return super().fit(
             x,
             y,
@@ -140,7 +151,7 @@ class MTLModel(Trainer):
             A dict by name with `return_dict=True`, else its values as a list.
         """
         if not _use_cached_eval_dataset:  # else `fit` has prepared the data
-            x, y = self._prepare(x, y, sample_weight=sample_weight, training=False)
+            x, y = prepare(self, x, y, sample_weight=sample_weight, training=False)
             callbacks = evaluate_callbacks(self, callbacks, verbose)
         else:
             arguments["_use_cached_eval_dataset"] = True
@@ -163,13 +174,13 @@ class MTLModel(Trainer):
         Raises:
             ValueError: If the statistics of regression labels are not known yet.
         """
-        self.check_adapted("predict")
-        return self._by_task(super().predict(self._prepare_inputs(x), **arguments))
+        check_adapted(self, "predict")
+        return by_task(self, super().predict(prepare_inputs(self, x), **arguments))
 
     def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:
         """Predicts one batch; see `predict`."""
-        self.check_adapted("predict")
-        return self._by_task(super().predict_on_batch(self._prepare_inputs(x)))
+        check_adapted(self, "predict")
+        return by_task(self, super().predict_on_batch(prepare_inputs(self, x)))
 
     def train_on_batch(
         self,
@@ -181,8 +192,13 @@ class MTLModel(Trainer):
     ) -> Any:
         """Takes one step on one batch; returns the logs since the last reset."""
         self._adapt_labels_once(x, y, None)
-        x, y = self._prepare(
-            x, y, sample_weight=sample_weight, class_weight=class_weight, training=True
+        x, y = prepare(
+            self,
+            x,
+            y,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            training=True,
         )
         super().train_on_batch(x, y, return_dict=True)
         logs = self.get_metrics_result()
@@ -196,7 +212,7 @@ class MTLModel(Trainer):
         return_dict: bool = False,
     ) -> Any:
         """Measures one batch; returns the logs since the last reset."""
-        x, y = self._prepare(x, y, sample_weight=sample_weight, training=False)
+        x, y = prepare(self, x, y, sample_weight=sample_weight, training=False)
         super().test_on_batch(x, y, return_dict=True)
         logs = self.get_metrics_result()
         return logs if return_dict else list(logs.values())
@@ -231,20 +247,8 @@ class MTLModel(Trainer):
         Args:
             y: A frame with label columns, labels by task name, or a dataset.
         """
-        if isinstance(y, tf.data.Dataset):
-            encoded = encoded_labels(y, self._adapter(), None)
-        else:
-            encoded = self._encode_labels(y)
-        self.outputs_layer.adapt_labels(encoded)
-
-    def check_adapted(self, action: str) -> None:
-        """Raises `ValueError` while the statistics of some labels are not known."""
-        unknown = self.outputs_layer.unadapted()
-        if unknown:
-            raise ValueError(
-                f"`{action}` needs mean and standard deviation of the labels of "
-                f"{unknown[:5]}; call `fit` or `adapt_labels(y)` first."
-            )
+        holds_labels = isinstance(y, (pd.DataFrame, tf.data.Dataset))
+        adapt_labels(self, *((y, None) if holds_labels else (None, y)))
 
     def set_trainable(self, task: str, trainable: bool) -> None:
         """Freezes or unfreezes the head of one task.
@@ -262,82 +266,9 @@ class MTLModel(Trainer):
         self.outputs_layer.frozen.assign(frozen)
         self.train_function = None  # holding weights is part of the traced step
 
-    def _adapter(self) -> Adapter:
-        layer = self.outputs_layer
-        mean, scale = layer.label_statistics_on_host()
-        packer = Packer(
-            tasks=layer.tasks,
-            groups=layer.groups,
-            shapes=tuple(layer.label_shape(i) for i in range(len(layer.tasks))),
-            mean=mean,
-            scale=scale,
-            dtype=layer.compute_dtype,
-        )
-        return Adapter(packer, _input_specs(self), layer.features)
-
-    def _prepare(
-        self, x: Any, y: Any, *, sample_weight: Any = None, **options: Any
-    ) -> tuple[Any, Any]:
-        """Returns what Keras is given as `x` and `y`."""
-        self.check_adapted("evaluate")
-        if not isinstance(x, tf.data.Dataset):
-            _refuse_generators(x)
-            return self._adapter().batch(x, y, sample_weight=sample_weight, **options)
-        if y is not None or sample_weight is not None:
-            raise ValueError(
-                "`y` and `sample_weight` must come from the dataset when `x` is one: "
-                "(x, y) or (x, y, sample_weight). Received both."
-            )
-        class_weight = options.pop("class_weight", None)
-        packed = pack_dataset(x, self._adapter(), class_weight=class_weight, **options)
-        return packed, None
-
-    def _prepare_validation(self, data: Any) -> Any:
-        if isinstance(data, tf.data.Dataset):
-            return self._prepare(data, None, training=False)[0]
-        if isinstance(data, pd.DataFrame):
-            data = (data,)
-        if not isinstance(data, tuple) or not 1 <= len(data) <= 3:
-            raise ValueError(
-                "`validation_data` must be a DataFrame, (x, y), (x, y, sample_weight) "
-                f"or a tf.data.Dataset. Received: {type(data).__name__}."
-            )
-        x, y, weight = (*data, None, None)[:3]
-        return self._prepare(x, y, sample_weight=weight, training=False)
-
-    def _prepare_inputs(self, x: Any) -> Any:
-        if isinstance(x, tf.data.Dataset):
-            return input_dataset(x, self._adapter())
-        _refuse_generators(x)
-        return self._adapter().inputs(x)
-
-    def _encode_labels(self, y: Any, x: Any = None) -> list[np.ndarray]:
-        adapter = self._adapter()
-        frame = y if x is None and isinstance(y, pd.DataFrame) else x
-        if y is frame and isinstance(y, pd.DataFrame):
-            labels = adapter.labels(None, y[_label_columns(self.tasks, y)])
-        else:
-            labels = adapter.labels(frame, y)
-        given = [values for values in labels.values() if values is not None]
-        rows = len(given[0]) if given else 0
-        return adapter.packer.encode(labels, rows)
-
     def _adapt_labels_once(self, x: Any, y: Any, steps: int | None) -> None:
-        if not self.outputs_layer.unadapted():
-            return
-        if isinstance(x, tf.data.Dataset):
-            encoded = encoded_labels(x, self._adapter(), steps)
-        else:
-            encoded = self._encode_labels(y, x)
-        self.outputs_layer.adapt_labels(encoded)
-
-    def _by_task(self, stacked: Any) -> dict[str, np.ndarray]:
-        parts = stacked if isinstance(stacked, (list, tuple)) else [stacked]
-        outputs: dict[int, np.ndarray] = {}
-        for group, part in zip(self.outputs_layer.groups, parts, strict=True):
-            for position, index in enumerate(group.indices):
-                outputs[index] = np.asarray(part)[:, position]
-        return {task.name: outputs[i] for i, task in enumerate(self.tasks)}
+        if self.outputs_layer.unadapted():
+            adapt_labels(self, x, y, steps=steps)
 
     def _warn_of_weight_as_feature(self, sample_weight: Any) -> None:
         names = () if self.features is None else self.features.names
@@ -348,23 +279,3 @@ class MTLModel(Trainer):
                 f"exclude=[{sample_weight!r}, ...])`.",
                 stacklevel=3,
             )
-
-
-def _label_columns(tasks: Sequence[Task], frame: pd.DataFrame) -> list[str]:
-    known = {task.name for task in tasks} | {task.column for task in tasks}
-    return [column for column in frame.columns if column in known]
-
-
-def _input_specs(model: keras.Model) -> dict[str, Any]:
-    structure = model.input
-    inputs = structure if isinstance(structure, dict) else {"inputs": structure}
-    return {name: (tuple(t.shape[1:]), t.dtype) for name, t in inputs.items()}
-
-
-def _refuse_generators(x: Any) -> None:
-    if isinstance(x, (keras.utils.PyDataset, Iterator)):
-        raise TypeError(
-            "`x` must be a DataFrame, an array, a dict of arrays or a tf.data.Dataset. "
-            f"Received: {type(x).__name__}. Wrap a generator with "
-            "`tf.data.Dataset.from_generator`."
-        )

@@ -76,7 +76,7 @@ class Task:
                 "`Task` is abstract; use BinaryTask, MulticlassTask or RegressionTask."
             )
         check_task_name(self.name)
-        if self.label is not None and not isinstance(self.label, str):
+        if not isinstance(self.column, str):
             raise ValueError(
                 f"`label` of task {self.name!r} must be the name of a column. "
                 f"Received: {self.label!r}."
@@ -302,15 +302,13 @@ def check_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
                 "`tasks` must hold BinaryTask, MulticlassTask or RegressionTask "
                 f"objects. Received: {task!r}."
             )
-    names = dict.fromkeys(task.name for task in tasks)
     check_unique([task.name for task in tasks], "names of tasks")
-    for name in names:
-        if f"val_{name}" in names:
-            raise ValueError(
-                f"Tasks cannot be named {name!r} and 'val_{name}' in one model: Keras "
-                f"logs the validation of the first under the name of the second. "
-                f"Received: {shorten(names)}."
-            )
+    names = {task.name for task in tasks}
+    for name in [name for name in names if f"val_{name}" in names]:
+        raise ValueError(
+            f"Tasks cannot be named {name!r} and 'val_{name}' in one model: Keras logs "
+            "the validation of the first under the name of the second."
+        )
     return tasks
 
 

@@ -48,7 +48,8 @@ def upward(source):
     row_of = rows()
     here = row_of.get(part(source), 99)
     outside = imported_parts(source) - {part(source)}
-    return [f"{path_of(source)}: {n}" for n in outside if row_of.get(n, -1) >= here]
+    # What has no row, as in `from kmtl import BinaryTask`, is the top of the package.
+    return [f"{path_of(source)}: {n}" for n in outside if row_of.get(n, 99) >= here]
 
 
 def top_level_imports(source):
@@ -69,10 +70,6 @@ def test_every_module_has_a_row_in_the_design():
 
 def test_imports_point_down():
     assert not [line for source in INSIDE for line in upward(source)]
-
-
-def test_no_module_imports_the_top_of_the_package():
-    assert not [path_of(s) for s in INSIDE if "" in imported_parts(s)]
 
 
 def test_importing_kmtl_needs_no_extra():

@@ -1,0 +1,133 @@
+"""What a user passes to a model -> what Keras is given."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from kmtl._trainer import Trainer
+from kmtl._typing import ByTask
+from kmtl.data import Adapter, Packer, encoded_labels, input_dataset, pack_dataset
+
+
+def prepare(
+    model: Trainer,
+    x: Any,
+    y: Any,
+    *,
+    sample_weight: Any = None,
+    class_weight: ByTask | None = None,
+    training: bool,
+) -> tuple[Any, Any]:
+    """Returns inputs and packed labels, or a dataset of both and `None`."""
+    check_adapted(model, "evaluate")
+    if not isinstance(x, tf.data.Dataset):
+        _refuse_generators(x)
+        return _adapter(model).batch(
+            x,
+            y,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            training=training,
+        )
+    if y is not None or sample_weight is not None:
+        raise ValueError(
+            "`y` and `sample_weight` must come from the dataset when `x` is one: "
+            "(x, y) or (x, y, sample_weight). Received: a dataset and one of them."
+        )
+    packed = pack_dataset(
+        x, _adapter(model), class_weight=class_weight, training=training
+    )
+    return packed, None
+
+
+def prepare_validation(model: Trainer, data: Any) -> Any:
+    """Returns `validation_data` for Keras' `fit`."""
+    if isinstance(data, tf.data.Dataset):
+        return prepare(model, data, None, training=False)[0]
+    if isinstance(data, pd.DataFrame):
+        data = (data,)
+    if not isinstance(data, (tuple, list)) or not 1 <= len(data) <= 3:
+        raise ValueError(
+            "`validation_data` must be a DataFrame, (x, y), (x, y, sample_weight) "
+            f"or a tf.data.Dataset. Received: {type(data).__name__}."
+        )
+    x, y, weight = (*data, None, None)[:3]
+    return prepare(model, x, y, sample_weight=weight, training=False)
+
+
+def prepare_inputs(model: Trainer, x: Any) -> Any:
+    """Returns encoded inputs for Keras' `predict`."""
+    if isinstance(x, tf.data.Dataset):
+        return input_dataset(x, _adapter(model))
+    _refuse_generators(x)
+    return _adapter(model).inputs(x)
+
+
+def adapt_labels(model: Trainer, x: Any, y: Any, *, steps: int | None = None) -> None:
+    """Sets the statistics of regression labels from those of a data set.
+
+    Args:
+        model: The model.
+        x: A frame with label columns or a dataset, where `y` is `None`.
+        y: Labels by task name.
+        steps: How many batches of a dataset to read; all by default.
+    """
+    adapter = _adapter(model)
+    if isinstance(x, tf.data.Dataset):
+        encoded = encoded_labels(x, adapter, steps)
+    else:
+        labels = adapter.labels(x, y)
+        given = [values for values in labels.values() if values is not None]
+        encoded = adapter.packer.encode(labels, len(given[0]) if given else 0)
+    model.outputs_layer.adapt_labels(encoded)
+
+
+def check_adapted(model: Trainer, action: str) -> None:
+    """Raises `ValueError` while the statistics of some labels are not known."""
+    unknown = model.outputs_layer.unadapted()
+    if unknown:
+        raise ValueError(
+            f"`{action}` needs mean and standard deviation of the labels of "
+            f"{unknown[:5]}; call `fit` or `adapt_labels(y)` first."
+        )
+
+
+def by_task(model: Trainer, stacked: Any) -> dict[str, np.ndarray]:
+    """Splits stacked predictions, one array a head group, into arrays by task name."""
+    layer = model.outputs_layer
+    parts = stacked if isinstance(stacked, (list, tuple)) else [stacked]
+    outputs: dict[int, np.ndarray] = {}
+    for group, part in zip(layer.groups, parts, strict=True):
+        for position, index in enumerate(group.indices):
+            outputs[index] = np.asarray(part)[:, position]
+    return {task.name: outputs[i] for i, task in enumerate(layer.tasks)}
+
+
+def _adapter(model: Trainer) -> Adapter:
+    layer = model.outputs_layer
+    mean, scale = layer.label_statistics_on_host()
+    packer = Packer(
+        tasks=layer.tasks,
+        groups=layer.groups,
+        shapes=tuple(layer.label_shape(i) for i in range(len(layer.tasks))),
+        mean=mean,
+        scale=scale,
+        dtype=layer.compute_dtype,
+    )
+    structure = model.input
+    inputs = structure if isinstance(structure, dict) else {"inputs": structure}
+    specs = {name: (tuple(t.shape[1:]), t.dtype) for name, t in inputs.items()}
+    return Adapter(packer, specs, layer.features)
+
+
+def _refuse_generators(x: Any) -> None:
+    if isinstance(x, (keras.utils.PyDataset, Iterator)):
+        raise TypeError(
+            "`x` must be a DataFrame, an array, a dict of arrays or a tf.data.Dataset. "
+            f"Received: {type(x).__name__}. Wrap a generator with "
+            "`tf.data.Dataset.from_generator`."
+        )
