@@ -119,7 +119,7 @@ def _adapter(model: Trainer) -> Adapter:
         dtype=layer.compute_dtype,
     )
     structure = model.input
-    inputs = structure if isinstance(structure, dict) else {"inputs": structure}
+    inputs = structure if isinstance(structure, dict) else {structure.name: structure}
     specs = {name: (tuple(t.shape[1:]), t.dtype) for name, t in inputs.items()}
     return Adapter(packer, specs, layer.features)
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kmtl._keras_gaps import loss_config
 from kmtl._typing import LossLike, Tensor
 from kmtl.losses import Pinball
 from kmtl.tasks import BinaryTask, MulticlassTask, Task
@@ -44,9 +45,11 @@ _BY_FUNCTION = {
     _K.poisson: _K.Poisson,
     _K.squared_hinge: _K.SquaredHinge,
     _K.hinge: _K.Hinge,
+    _K.categorical_hinge: _K.CategoricalHinge,
+    _K.kl_divergence: _K.KLDivergence,
 }
 # Losses whose `call` reduces the last axis and nothing else.
-_LAST_AXIS = frozenset({*_BY_FUNCTION.values(), *_ONE_HOT, Pinball})
+_LAST_AXIS = frozenset({*_BY_FUNCTION.values(), Pinball})
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def row_losses(tasks: Sequence[Task]) -> list[tuple[list[int], RowLoss]]:
     losses: dict[object, RowLoss] = {}
     for position, task in enumerate(tasks):
         loss = _resolve(task)
-        key = repr((type(loss), loss.get_config())) if _is_stackable(loss) else position
+        key = repr((type(loss), loss_config(loss))) if _is_stackable(loss) else position
         positions.setdefault(key, []).append(position)
         losses.setdefault(
             key, RowLoss(loss, type(task), task.name, _is_stackable(loss))
@@ -143,31 +146,23 @@ def _resolve(task: Task) -> Any:
             f"`loss` of task {task.name!r} must be a Keras loss, its name or a "
             f"callable. Received: {loss!r}."
         ) from error
-    loss_class = _class_of(loss)
-    if loss_class is None:
-        return loss
-    config = loss.get_config() if isinstance(loss, _K.Loss) else {}
-    if loss_class in _FROM_LOGITS:
-        config["from_logits"] = True
-    _check_fits(task, loss_class)
-    return loss_class.from_config(config)
-
-
-def _class_of(loss: Any) -> Any:
-    if isinstance(loss, _K.Loss):
-        return type(loss) if type(loss) in _FROM_LOGITS else None
-    return _BY_FUNCTION.get(loss)
-
-
-def _check_fits(task: Task, loss_class: Any) -> None:
-    categorical = (*_ONE_HOT, _K.SparseCategoricalCrossentropy)
-    binary = (_K.BinaryCrossentropy, _K.BinaryFocalCrossentropy)
-    fits = {
-        BinaryTask: loss_class not in categorical,
-        MulticlassTask: loss_class in categorical or loss_class not in _FROM_LOGITS,
-    }.get(type(task), loss_class not in (*categorical, *binary))
-    if not fits:
+    if loss in _BY_FUNCTION:
+        loss = _BY_FUNCTION[loss]()
+    if not _fits(task, type(loss)):
         raise ValueError(
             f"`loss` of {type(task).__name__}({task.name!r}) does not fit its kind. "
-            f"Received: {loss_class.__name__}. Default: {task.default_loss!r}."
+            f"Received: {type(loss).__name__}. Default: {task.default_loss!r}."
         )
+    if type(loss) in _FROM_LOGITS:
+        return type(loss).from_config({**loss.get_config(), "from_logits": True})
+    return loss
+
+
+def _fits(task: Task, loss_class: type) -> bool:
+    """Whether a loss of Keras is one for this kind of task; others may do anything."""
+    categorical = (*_ONE_HOT, _K.SparseCategoricalCrossentropy)
+    if isinstance(task, MulticlassTask):
+        return loss_class in categorical or loss_class not in _LAST_AXIS
+    if isinstance(task, BinaryTask):
+        return loss_class not in categorical
+    return loss_class not in (*categorical, *_FROM_LOGITS)

@@ -67,7 +67,7 @@ def serving_model(model: MTLModel) -> keras.Model:
     """
     if model.features is None:
         inputs = model.input
-        named = inputs if isinstance(inputs, dict) else {"inputs": inputs}
+        named = inputs if isinstance(inputs, dict) else {inputs.name: inputs}
         return keras.Model(named, model(inputs))
     preprocessing = model.features.preprocessing_model()
     return keras.Model(preprocessing.input, model(preprocessing.output))

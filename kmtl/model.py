@@ -148,7 +148,8 @@ class MTLModel(Trainer):
         """Measures every loss and metric; see `fit` for the forms of the data.
 
         Returns:
-            A dict by name with `return_dict=True`, else its values as a list.
+            A dict by name with `return_dict=True`, else its values as a list, sorted by
+            name.
         """
         if not _use_cached_eval_dataset:  # else `fit` has prepared the data
             x, y = prepare(self, x, y, sample_weight=sample_weight, training=False)
@@ -190,7 +191,7 @@ class MTLModel(Trainer):
         class_weight: ByTask | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Takes one step on one batch; returns the logs since the last reset."""
+        """Takes one step on one batch; returns its losses and metrics."""
         self._adapt_labels_once(x, y, None)
         x, y = prepare(
             self,
@@ -211,7 +212,7 @@ class MTLModel(Trainer):
         sample_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Measures one batch; returns the logs since the last reset."""
+        """Measures one batch; returns its losses and metrics."""
         x, y = prepare(self, x, y, sample_weight=sample_weight, training=False)
         super().test_on_batch(x, y, return_dict=True)
         logs = self.get_metrics_result()

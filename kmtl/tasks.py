@@ -24,6 +24,7 @@ from kmtl._checks import (
     check_weight,
     shorten,
 )
+from kmtl._keras_gaps import serialize_loss
 from kmtl._typing import Config, LossLike, MetricLike
 
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -54,7 +55,8 @@ class Task:
             a callable, which gets the representation as it is, of any rank, and
             returns logits (binary, multiclass) or values (regression).
         missing: A label value that means "not labelled", besides NaN, None and
-            `pd.NA`: a string, a number or a truth value.
+            `pd.NA`: a string, a number or a truth value. TensorFlow's strings cannot
+            be None: use `missing=""` there.
     """
 
     name: str
@@ -110,8 +112,8 @@ class Task:
             for field in dataclasses.fields(self)
             if field.name != "head"
         }
-        for name in _KERAS_FIELDS:
-            config[name] = keras.saving.serialize_keras_object(config[name])
+        config["loss"] = serialize_loss(config["loss"])
+        config["metrics"] = keras.saving.serialize_keras_object(config["metrics"])
         if config.get("class_weight") is not None:  # JSON keys are strings: keep pairs
             config["class_weight"] = list(config["class_weight"].items())
         return config

@@ -138,7 +138,7 @@ def test_a_missing_label_whose_loss_would_be_infinite_adds_nothing():
     assert logs["price_loss"] == 0.0
 
 
-@pytest.mark.parametrize("loss", ["poisson", "msle", "mape", None])
+@pytest.mark.parametrize("loss", ["msle", "mape", "log_cosh", None])
 def test_a_batch_without_a_label_leaves_the_weights_finite(loss):
     tasks = [RegressionTask("price", standardize=False, loss=loss), BinaryTask("buy")]
     model = build(tasks)
@@ -172,9 +172,8 @@ def test_class_weights_of_a_task_equal_those_of_fit(batch):
 def test_class_weights_count_in_the_training_loss_only(batch):
     x, y = batch
     plain, weighted = build(some_tasks()), build(some_tasks())
-    still = {"optimizer": keras.optimizers.SGD(0.0)}
-    plain.compile(**still)
-    weighted.compile(**still)
+    plain.compile(keras.optimizers.SGD(0.0))
+    weighted.compile(keras.optimizers.SGD(0.0))
     logs = fit(weighted, x, y, class_weight={"buy": {1: 5.0}}, validation_data=(x, y))
     expected = fit(plain, x, y, validation_data=(x, y))
     assert logs.pop("buy_loss") != expected.pop("buy_loss")

@@ -157,7 +157,7 @@ def test_auc_of_one_class_is_nan_and_its_loss_is_not(trained):
 def test_names_carry_the_task_also_with_one_task():
     model = build([BinaryTask("buy")])
     logs = evaluate(model, some_inputs(), some_labels(some_tasks()[3:]))
-    assert list(logs) == ["loss", "buy_loss", "buy_auc"]
+    assert set(logs) == {"loss", "buy_loss", "buy_auc"}
     assert logs["loss"] == logs["buy_loss"]
 
 
@@ -180,7 +180,7 @@ def test_callables_and_keras_metrics_skip_missing_labels():
     names = [within_one, keras.metrics.MeanAbsoluteError(name="off"), "mse", "mae"]
     model = build([RegressionTask("price", metrics=names)])
     x, y = some_inputs(ROWS), labels_with_gaps()
-    model.adapt_labels(y)
+    model.adapt_labels({"price": y["price"]})
     error = model.predict(x, verbose=0)["price"][:, 0] - y["price"]
     logs = evaluate(model, x, {"price": y["price"]}, batch_size=8)
     known = ~np.isnan(error)
@@ -263,15 +263,15 @@ def test_steps_of_a_dataset_are_counted_once():
     assert logs == pytest.approx(evaluate(model, x, y, batch_size=8), rel=1e-6)
 
 
-def test_batches_one_by_one_add_up():
+def test_one_batch_has_its_own_logs():
     model = build(some_tasks())
     x, y = some_inputs(ROWS), some_labels(some_tasks(), ROWS)
-    expected = evaluate(model, x, y, batch_size=30)
-    model.reset_metrics()
-    for part in (slice(0, 30), slice(30, None)):
-        batch = {name: labels[part] for name, labels in y.items()}
-        logs = model.test_on_batch(x[part], batch, return_dict=True)
-    assert logs == pytest.approx(expected, rel=1e-6)
+    expected = evaluate(model, x, y, batch_size=ROWS)
+    for _ in range(2):
+        logs = model.test_on_batch(x, y, return_dict=True)
+        assert logs == pytest.approx(expected, rel=1e-6)
+    assert model.train_on_batch(x, y, return_dict=True) == pytest.approx(expected)
+    assert model.test_on_batch(x, y) != pytest.approx(list(expected.values()))
 
 
 def test_two_metrics_of_one_name_are_refused():

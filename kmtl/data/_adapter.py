@@ -83,27 +83,17 @@ class Adapter:
         Raises:
             ValueError: If there are none, or a key names no task.
         """
-        tasks = self.packer.tasks
         if y is None:
             if not isinstance(x, pd.DataFrame):
                 raise ValueError(
                     "`y` must be given unless `x` is a DataFrame with the label "
                     f"columns. Received: x={type(x).__name__}, y=None."
                 )
-            return {task.name: label_column(task, x) for task in tasks}
-        if isinstance(y, pd.DataFrame):
-            return _from_columns(tasks, y)
-        if isinstance(y, Mapping):
-            check_known_keys(y, [task.name for task in tasks], "y")
-            if not y:
-                raise ValueError("`y` must hold labels of a task. Received: {}.")
-            return dict(y)
-        if len(tasks) == 1:
-            return {tasks[0].name: y}
-        raise ValueError(
-            "`y` must be a dict or a DataFrame with labels by task name. "
-            f"Received: {type(y).__name__}. Tasks: {shorten(t.name for t in tasks)}."
-        )
+            return {task.name: label_column(task, x) for task in self.packer.tasks}
+        labels = _by_task(self.packer.tasks, y)
+        if all(values is None for values in labels.values()):
+            raise ValueError(f"`y` must hold labels of a task. Received: {y!r}.")
+        return labels
 
     def _check_learnable(
         self, labels: Mapping[str, Any], encoded: Sequence[np.ndarray]
@@ -119,6 +109,20 @@ class Adapter:
                 )
             if isinstance(task, BinaryTask) and task.classes is None:
                 _check_positive_occurs(task, labels[task.name], column)
+
+
+def _by_task(tasks: Sequence[Task], y: Any) -> dict[str, Any]:
+    if isinstance(y, pd.DataFrame):
+        return _from_columns(tasks, y)
+    if isinstance(y, Mapping):
+        check_known_keys(y, [task.name for task in tasks], "y")
+        return dict(y)
+    if len(tasks) == 1:
+        return {tasks[0].name: y}
+    raise ValueError(
+        "`y` must be a dict or a DataFrame with labels by task name. "
+        f"Received: {type(y).__name__}. Tasks: {shorten(t.name for t in tasks)}."
+    )
 
 
 def _from_columns(tasks: Sequence[Task], y: pd.DataFrame) -> dict[str, Any]:

@@ -211,10 +211,10 @@ def _label_packer(
 def _template(adapter: Adapter, sample_weight: Any, factors: Any) -> dict[str, Any]:
     """The structure of packed labels, with static shapes in place of arrays."""
     packer = adapter.packer
-    labels = [
+    labels = tuple(
         tf.TensorShape((None, len(g.indices), *packer.shapes[g.indices[0]]))
         for g in packer.groups
-    ]
+    )
     template: dict[str, Any] = {"labels": labels}
     if isinstance(sample_weight, Mapping):
         template["weights"] = labels

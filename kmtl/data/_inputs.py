@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 import pandas as pd
 
@@ -74,7 +73,7 @@ def check_form(
         rows: What the first axis is called in the message.
     """
     (shape, dtype), (row_shape, wanted) = have, want
-    if not _is_number(dtype):
+    if not (_is_integer(dtype) or _is_float(dtype) or dtype == "bool"):
         raise ValueError(
             f"Input {name!r} must be numbers. Received: dtype={dtype}. Put text and "
             "categories into a DataFrame and build the model from it."
@@ -84,13 +83,13 @@ def check_form(
         raise ValueError(
             f"Input {name!r} must have shape ({expected}). Received: shape={shape}."
         )
-    if dtype == "uint8" and len(shape) > 2 and keras.backend.is_float_dtype(wanted):
+    if dtype == "uint8" and len(shape) > 2 and _is_float(wanted):
         raise ValueError(
             f"Input {name!r} holds uint8 pixels (0 to 255), but the model takes "
             f"{wanted}. Build it from the images themselves or from "
             "`keras.Input(shape, dtype='uint8')`, or divide by 255."
         )
-    if keras.backend.is_float_dtype(dtype) and keras.backend.is_int_dtype(wanted):
+    if _is_float(dtype) and _is_integer(wanted):
         raise ValueError(
             f"Input {name!r} must be integers ({wanted}): fractions would be cut off. "
             f"Received: dtype={dtype}. Convert it as for training, or build the model "
@@ -98,9 +97,12 @@ def check_form(
         )
 
 
-def _is_number(dtype: str) -> bool:
-    is_int, is_float = keras.backend.is_int_dtype, keras.backend.is_float_dtype
-    return dtype == "bool" or is_int(dtype) or is_float(dtype)
+def _is_integer(dtype: str) -> bool:
+    return dtype.startswith(("int", "uint"))
+
+
+def _is_float(dtype: str) -> bool:
+    return dtype.startswith(("float", "bfloat"))
 
 
 def _fits(shape: Shape, row_shape: Shape) -> bool:
@@ -172,7 +174,7 @@ def _check_array(value: Any, name: str, shape: Shape, dtype: str) -> np.ndarray:
     check_form(name, (array.shape, array.dtype.name), (shape, dtype))
     if array.dtype.kind == "f":
         _check_finite(array, name)
-    elif array.size and keras.backend.is_int_dtype(dtype):
+    elif array.size and _is_integer(dtype):
         _check_range(array, name, dtype)
     return array
 

@@ -43,7 +43,9 @@ def encode_labels(task: Task, values: Any, shape: Shape) -> np.ndarray:
         codes = _numbers(task, present)
     encoded = np.full(flat.shape, np.nan)
     encoded[~missing] = codes
-    return encoded.reshape(raw.shape)
+    encoded = encoded.reshape(raw.shape)
+    _check_finite(task, encoded)
+    return encoded
 
 
 def to_array(task: Task, values: Any) -> np.ndarray:
@@ -219,14 +221,17 @@ def _numbers(task: Task, present: np.ndarray) -> np.ndarray:
             f"Labels of {type(task).__name__}({task.name!r}) must be numbers. "
             f"Received: {shorten(wrong, 3)}. Convert text, e.g. with `pd.to_numeric`."
         )
-    infinite = np.isinf(numbers)
+    return numbers
+
+
+def _check_finite(task: Task, encoded: np.ndarray) -> None:
+    infinite = np.isinf(encoded)
     if infinite.any():
         raise ValueError(
             f"Labels of {type(task).__name__}({task.name!r}) must be finite; use NaN "
-            f"for a missing label. Received: {numbers[infinite][0]} at position "
-            f"{int(np.flatnonzero(infinite)[0])} of the labelled rows."
+            f"for a missing label. Received: {encoded[infinite][0]} in row "
+            f"{int(np.argwhere(infinite)[0][0])}."
         )
-    return numbers
 
 
 def as_numbers(present: np.ndarray) -> np.ndarray | None:

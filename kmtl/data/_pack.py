@@ -117,15 +117,16 @@ class Packer:
             return column
         return (column - self.mean[index]) / self.scale[index]
 
-    def _by_group(self, columns: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [
+    def _by_group(self, columns: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        # A tuple: `tf.data` would take a list of arrays for one array.
+        return tuple(
             np.stack([columns[i] for i in group.indices], axis=1, dtype=self.dtype)
             for group in self.groups
-        ]
+        )
 
     def _weights_by_task(
         self, sample_weight: ByTask, encoded: Sequence[np.ndarray]
-    ) -> list[np.ndarray]:
+    ) -> tuple[np.ndarray, ...]:
         check_known_keys(sample_weight, self._names, "sample_weight")
         columns = []
         for task, labels in zip(self.tasks, encoded, strict=True):

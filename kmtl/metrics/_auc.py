@@ -11,8 +11,10 @@ from kmtl.metrics._vector import VectorMetric
 # added up each step, which must stay cheap beside the step itself.
 _FEWEST, _MOST, _ALL = 1024, 8192, 2**19
 # Logits this many spreads away from the centre still fall into bins of their own.
-_REACH = float(np.arcsinh(1e3))
-_SMALLEST_SPREAD = 1e-3
+_REACH = float(np.arcsinh(1e5))
+# In median deviations; most bins have a width of about this share of their distance.
+_SPREAD = 0.03
+_SMALLEST_DEVIATION = 1e-2
 
 
 class AUC(VectorMetric):
@@ -20,10 +22,10 @@ class AUC(VectorMetric):
 
     The 200 thresholds of `keras.metrics.AUC` are evenly spaced probabilities, too few
     for rare labels, whose scores all lie near 0. Here 8,192 bins a task, down to 1,024
-    with many tasks, are spaced by `asinh` around the mean of the first batch's logits
-    in units of their standard deviation: fine where the scores are, and wide enough
-    for where they go. Pairs in one bin count one half, as ties do. The error is below
-    1e-4 on 2,000 rows and falls with more rows.
+    with many tasks, are spaced by `asinh` around the median of the first batch's
+    logits in units of their median deviation: fine where the scores are, and wide
+    enough for where they go. Pairs in one bin count one half, as ties do. The error
+    is below 1e-4 on 20,000 rows and falls with more rows.
     """
 
     name = "auc"
@@ -43,12 +45,11 @@ class AUC(VectorMetric):
             ops.reshape(ops.swapaxes(value, 0, 1), (tasks, -1))
             for value in (batch.logits[..., 0], batch.labels, batch.weights)
         )
-        centre, spread = _frame_of_bins(state, logits, weights)
-        divisor = ops.where(spread > 0, spread, ops.ones_like(spread))
-        position = ops.arcsinh((logits - centre) / divisor) / _REACH  # -1 ... 1
+        centre, spread = _frame_of_bins(state, logits)
+        position = ops.arcsinh((logits - centre) / spread) / _REACH  # -1 ... 1
         bins = ops.cast((position + 1.0) * (n / 2), "int32")
         bins = ops.clip(bins, 0, n - 1) + n * ops.cast(labels > 0.5, "int32")
-        bins = bins + 2 * n * ops.expand_dims(ops.arange(tasks), 1)
+        bins = bins + 2 * n * ops.expand_dims(ops.arange(tasks, dtype="int32"), 1)
         counts = ops.segment_sum(
             ops.reshape(weights, (-1,)), ops.reshape(bins, (-1,)), tasks * 2 * n
         )
@@ -66,21 +67,17 @@ class AUC(VectorMetric):
         return np.divide(pairs, total, out=result, where=total > 0)
 
 
-def _frame_of_bins(
-    state: Tensor, logits: Tensor, weights: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Returns centre and spread, `(tasks, 1)` each: the first ones seen in the epoch.
+def _frame_of_bins(state: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns centre and spread, `(tasks, 1)` each: those of the first batch."""
+    old = ops.cast(state[:, :2], logits.dtype)
+    frame = ops.cond(ops.any(old[:, 1] > 0), lambda: old, lambda: _measure(logits))
+    return frame[:, :1], frame[:, 1:]
 
-    The spread is 0 as long as no labelled row was seen; nothing is counted till then.
-    """
-    total = ops.sum(weights, axis=1, keepdims=True)
-    divisor = ops.where(total > 0, total, ops.ones_like(total))
-    mean = ops.sum(weights * logits, axis=1, keepdims=True) / divisor
-    variance = ops.sum(weights * ops.square(logits - mean), axis=1, keepdims=True)
-    spread = ops.maximum(ops.sqrt(variance / divisor), _SMALLEST_SPREAD)
-    spread = ops.where(total > 0, spread, ops.zeros_like(spread))
-    old_centre, old_spread = (
-        ops.cast(state[:, i : i + 1], logits.dtype) for i in (0, 1)
-    )
-    seen = old_spread > 0
-    return ops.where(seen, old_centre, mean), ops.where(seen, old_spread, spread)
+
+def _measure(logits: Tensor) -> Tensor:
+    # Of all rows, labelled or not: with rare labels a batch may have only one. Medians,
+    # because a few extreme logits must not make the bins of all others coarse.
+    centre = ops.median(logits, axis=1, keepdims=True)
+    deviation = ops.median(ops.abs(logits - centre), axis=1, keepdims=True)
+    spread = _SPREAD * ops.maximum(deviation, _SMALLEST_DEVIATION)
+    return ops.concatenate([centre, spread], axis=1)

@@ -1,5 +1,6 @@
 """Any Keras metric on one task."""
 
+import re
 from typing import Any
 
 import keras
@@ -46,12 +47,22 @@ def keras_metric(task: Task, metric: MetricLike) -> keras.metrics.Metric:
             f"Received: {metric!r}."
         ) from error
     if isinstance(found, _M.Metric):
-        return type(found).from_config(found.get_config())
+        config = found.get_config()
+        return type(found).from_config({**config, "name": _stable_name(found)})
     if not callable(found):
         raise ValueError(
             f"`metrics` of task {task.name!r} must not hold None. Received: {metric!r}."
         )
     return _M.MeanMetricWrapper(found, name=getattr(found, "__name__", "metric"))
+
+
+def _stable_name(metric: keras.metrics.Metric) -> str:
+    """Undoes Keras' counting of unnamed metrics: logs must not depend on it."""
+    words = re.sub(
+        r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(metric).__name__
+    )
+    counted = re.fullmatch(rf"({re.escape(words.lower())})_\d+", metric.name)
+    return counted.group(1) if counted else str(metric.name)
 
 
 def update_keras_metric(
@@ -86,12 +97,3 @@ def update_keras_metric(
 def _class_labels(metric: keras.metrics.Metric, labels: Any, classes: int) -> Any:
     ids = ops.cast(labels, "int32")
     return ops.one_hot(ids, classes) if isinstance(metric, _ONE_HOT) else ids
-
-
-def direction_of(metric: keras.metrics.Metric) -> str | None:
-    """Whether `"max"` or `"min"` of a Keras metric is better, if Keras knows.
-
-    Keras keeps it in a private attribute and has no public way to ask.
-    """
-    direction = vars(metric).get("_direction")
-    return {"up": "max", "down": "min"}.get(str(direction))

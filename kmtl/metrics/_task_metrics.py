@@ -8,11 +8,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from kmtl._keras_gaps import metric_direction
 from kmtl._objective import GroupBatch
 from kmtl._typing import MetricLike, Tensor
 from kmtl.layers import TaskOutputs
 from kmtl.metrics._auc import AUC
-from kmtl.metrics._keras_metrics import direction_of, keras_metric, update_keras_metric
+from kmtl.metrics._keras_metrics import keras_metric, update_keras_metric
 from kmtl.metrics._vector import (
     R2,
     Accuracy,
@@ -71,7 +72,7 @@ class TaskMetrics(keras.metrics.Metric):
                 if vector is None:
                     single = keras_metric(task, metric)
                     self._single.append((group, position, single))
-                    self._register(task, single.name, direction_of(single))
+                    self._register(task, single.name, metric_direction(single))
                 else:
                     together.setdefault(vector, []).append(position)
                     self._register(task, vector.name, vector.direction)
@@ -86,7 +87,8 @@ class TaskMetrics(keras.metrics.Metric):
         if metric in (*names, "loss"):
             raise ValueError(
                 f"`metrics` of task {task.name!r} must have different names, and none "
-                f"may be 'loss'. Repeated: {metric!r}."
+                f"may be 'loss'; name them, e.g. keras.metrics.AUC(name='pr_auc'). "
+                f"Repeated: {metric!r}."
             )
         names.append(metric)
         self.suffixes[f"{task.name}_{metric}"] = metric

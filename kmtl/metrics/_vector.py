@@ -116,8 +116,8 @@ class R2(VectorMetric):
 
     def update(self, state: Tensor, batch: GroupBatch, scale: Tensor) -> Tensor:
         del scale  # R2 does not depend on the unit
-        labels = batch.labels
-        squared_error = ops.square(batch.outputs[..., 0] - labels)
+        squared_error = ops.square(batch.outputs[..., 0] - batch.labels)
+        labels = ops.cast(batch.labels, "float64")  # squares far from 0 need the digits
         return state + _sums(batch.weights, labels, ops.square(labels), squared_error)
 
     def result(self, state: np.ndarray) -> np.ndarray:
@@ -129,9 +129,9 @@ class R2(VectorMetric):
 def _sums(weights: Tensor, *values: Tensor) -> Tensor:
     """Sums weights and weighted values over all axes but that of tasks: `(t, 1+n)`."""
     axes = [axis for axis in range(len(weights.shape)) if axis != 1]
-    columns = [ops.sum(weights, axis=axes)]
-    columns += [ops.sum(weights * value, axis=axes) for value in values]
-    return ops.cast(ops.stack(columns, axis=1), "float64")
+    weights = ops.cast(weights, "float64")
+    weighted = [weights * ops.cast(value, "float64") for value in values]
+    return ops.stack([ops.sum(v, axis=axes) for v in (weights, *weighted)], axis=1)
 
 
 def _divide(numerators: np.ndarray, denominators: np.ndarray) -> np.ndarray:

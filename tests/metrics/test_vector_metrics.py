@@ -63,7 +63,7 @@ def per_task(function, labels, outputs, weights, scale=SCALE):
     ],
 )
 def test_errors_equal_scikit_learn_in_the_unit_of_the_label(metric, function, numbers):
-    result = updated(metric(), *numbers)
+    result = updated(metric(TASKS), *numbers)
     np.testing.assert_allclose(result, per_task(function, *numbers), rtol=1e-5)
 
 
@@ -72,7 +72,7 @@ def test_binary_accuracy_equals_scikit_learn():
     labels = rng.integers(0, 2, (ROWS, TASKS))
     outputs, weights = rng.random((ROWS, TASKS, 1)), rng.random((ROWS, TASKS))
     expected = per_task(exact.accuracy_score, labels, outputs > 0.5, weights, [1] * 3)
-    result = updated(Accuracy(), labels, outputs, weights)
+    result = updated(Accuracy(TASKS), labels, outputs, weights)
     np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
@@ -82,7 +82,7 @@ def test_accuracy_of_classes_equals_scikit_learn():
     outputs, weights = rng.random((ROWS, TASKS, 4)), rng.random((ROWS, TASKS))
     chosen = outputs.argmax(-1)[..., None]
     expected = per_task(exact.accuracy_score, labels, chosen, weights, [1] * 3)
-    result = updated(Accuracy(), labels, outputs, weights)
+    result = updated(Accuracy(TASKS), labels, outputs, weights)
     np.testing.assert_allclose(result, expected, rtol=1e-5)
 
 
@@ -93,13 +93,13 @@ METRICS = [Accuracy, MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError, 
 def test_a_task_without_rows_is_nan_and_no_other(metric, numbers):
     labels, outputs, weights = numbers
     weights[:, 1] = 0.0
-    result = updated(metric(), labels, outputs, weights)
+    result = updated(metric(TASKS), labels, outputs, weights)
     assert np.isnan(result).tolist() == [False, True, False]
 
 
 @pytest.mark.parametrize("metric", METRICS)
 def test_labels_a_pixel_count_as_rows(metric, numbers):
-    flat = updated(metric(), *numbers)
+    flat = updated(metric(TASKS), *numbers)
     labels, outputs, weights = (
         np.moveaxis(a.reshape(10, 5, TASKS, *a.shape[2:]), 1, 2) for a in numbers
     )
@@ -108,13 +108,13 @@ def test_labels_a_pixel_count_as_rows(metric, numbers):
         tf.constant(a, "float32") for a in (labels, outputs, weights)
     )
     batch = GroupBatch(labels, weights, weights, outputs, outputs)
-    state = metric().update(state, batch, tf.constant(SCALE, "float32"))
-    np.testing.assert_allclose(metric().result(np.asarray(state)), flat, rtol=1e-5)
+    state = metric(TASKS).update(state, batch, tf.constant(SCALE, "float32"))
+    np.testing.assert_allclose(metric(TASKS).result(np.asarray(state)), flat, rtol=1e-5)
 
 
 def test_r2_of_equal_labels_is_not_defined(numbers):
     labels, outputs, weights = numbers
-    assert np.isnan(updated(R2(), 0 * labels + 1, outputs, weights)).all()
+    assert np.isnan(updated(R2(TASKS), 0 * labels + 1, outputs, weights)).all()
 
 
 def test_r2_of_labels_far_from_zero_keeps_its_precision(numbers):
@@ -122,7 +122,7 @@ def test_r2_of_labels_far_from_zero_keeps_its_precision(numbers):
     labels, outputs, weights = numbers
     labels, outputs = 2000 + 10 * labels, 2000 + 10 * outputs
     expected = per_task(exact.r2_score, labels, outputs, weights, [1] * 3)
-    result = updated(R2(), labels, outputs, weights, [1.0] * 3)
+    result = updated(R2(TASKS), labels, outputs, weights, [1.0] * 3)
     np.testing.assert_allclose(result, expected, atol=2e-4)
 
 
