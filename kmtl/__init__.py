@@ -16,7 +16,7 @@ if keras.backend.backend() != "tensorflow":
         f"Keras is imported. Received: {keras.backend.backend()!r}."
     )
 
-from kmtl import callbacks, data, layers, losses, metrics, sharing, trunks
+from kmtl import callbacks, data, layers, losses, metrics, sharing, testing, trunks
 from kmtl._version import __version__
 from kmtl.builder import build_mtl_model
 from kmtl.export import export_saved_model
@@ -39,5 +39,6 @@ __all__ = [
     "losses",
     "metrics",
     "sharing",
+    "testing",
     "trunks",
 ]

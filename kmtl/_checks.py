@@ -15,8 +15,8 @@ import numpy as np
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """Returns `" Did you mean 'x'?"` for a near miss, else an empty string."""
-    by_text = {str(k): k for k in known}
-    close = difflib.get_close_matches(str(name), by_text, n=1)
+    by_text = {str(k).casefold(): k for k in known}
+    close = difflib.get_close_matches(str(name).casefold(), by_text, n=1)
     return f" Did you mean {by_text[close[0]]!r}?" if close else ""
 
 

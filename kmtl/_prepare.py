@@ -118,9 +118,9 @@ def _adapter(model: Trainer) -> Adapter:
         scale=scale,
         dtype=layer.compute_dtype,
     )
-    structure = model.input
-    inputs = structure if isinstance(structure, dict) else {structure.name: structure}
-    specs = {name: (tuple(t.shape[1:]), t.dtype) for name, t in inputs.items()}
+    specs = {
+        name: (tuple(t.shape[1:]), t.dtype) for name, t in model.named_inputs.items()
+    }
     return Adapter(packer, specs, layer.features)
 
 

@@ -114,6 +114,15 @@ class Trainer(keras.Model):
         found = [layer for layer in self.layers if isinstance(layer, TaskOutputs)]
         return found[0]
 
+    @property
+    def named_inputs(self) -> dict[str, Tensor]:
+        """The symbolic inputs by name."""
+        if isinstance(self.input, dict):
+            return dict(self.input)
+        is_input = keras.layers.InputLayer
+        names = [layer.name for layer in self.layers if isinstance(layer, is_input)]
+        return {names[0]: self.input}
+
     @functools.cached_property
     def encoder(self) -> keras.Model:
         """The part that tasks share: a model from the inputs to the representation."""

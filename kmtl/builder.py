@@ -123,7 +123,7 @@ def _graph_inputs(inputs: Any) -> Any:
         return inputs.encoded_inputs()
     if isinstance(inputs, (pd.Series, np.ndarray)):
         return _input_like(np.asarray(inputs))
-    if isinstance(inputs, Mapping):
+    if isinstance(inputs, Mapping) and inputs:
         return {name: _named_input(name, part) for name, part in inputs.items()}
     if isinstance(inputs, keras.KerasTensor):
         return inputs

@@ -66,9 +66,7 @@ def serving_model(model: MTLModel) -> keras.Model:
         A model from raw inputs by name to outputs by task name.
     """
     if model.features is None:
-        inputs = model.input
-        named = inputs if isinstance(inputs, dict) else {inputs.name: inputs}
-        return keras.Model(named, model(inputs))
+        return keras.Model(model.named_inputs, model(model.input))
     preprocessing = model.features.preprocessing_model()
     return keras.Model(preprocessing.input, model(preprocessing.output))
 

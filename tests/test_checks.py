@@ -26,6 +26,10 @@ def test_a_near_miss_is_named():
     assert did_you_mean("incom", ["age", "income"]) == " Did you mean 'income'?"
 
 
+def test_a_near_miss_may_be_in_the_case():
+    assert did_you_mean("YES", ["no", "yes"]) == " Did you mean 'yes'?"
+
+
 def test_a_value_of_another_type_is_a_near_miss():
     assert did_you_mean("1", [0, 1]) == " Did you mean 1?"
 

@@ -31,67 +31,76 @@ def sparse_margin(y_true, y_pred):
     return 1.0 - keras.ops.sum(keras.ops.one_hot(ids, 3) * y_pred, axis=-1)
 
 
-# By kind, what a task is given and what plain Keras is given, with the activation of
-# its output. Built-in losses come from logits on both sides.
-BINARY = {
-    "default": (None, K.BinaryCrossentropy(from_logits=True), "linear"),
-    "name": ("binary_crossentropy", K.BinaryCrossentropy(from_logits=True), "linear"),
-    "alias": ("bce", K.BinaryCrossentropy(from_logits=True), "linear"),
-    "smooth": (
-        K.BinaryCrossentropy(label_smoothing=0.1),
-        K.BinaryCrossentropy(from_logits=True, label_smoothing=0.1),
-        "linear",
-    ),
-    "focal": (
-        K.BinaryFocalCrossentropy(gamma=1.5),
-        K.BinaryFocalCrossentropy(gamma=1.5, from_logits=True),
-        "linear",
-    ),
-    "balanced_focal": (
-        K.BinaryFocalCrossentropy(apply_class_balancing=True),
-        K.BinaryFocalCrossentropy(apply_class_balancing=True, from_logits=True),
-        "linear",
-    ),
-    "hinge": ("hinge", "hinge", "sigmoid"),
-    "squared_hinge": (K.SquaredHinge(), K.SquaredHinge(), "sigmoid"),
-    "brier": ("mean_squared_error", "mean_squared_error", "sigmoid"),
-    "dice": (log_ratio, log_ratio, "sigmoid"),
-}
-MULTICLASS = {
-    "default": (None, K.SparseCategoricalCrossentropy(from_logits=True), "linear"),
-    "sparse": (
-        K.SparseCategoricalCrossentropy(),
-        K.SparseCategoricalCrossentropy(from_logits=True),
-        "linear",
-    ),
-    "margin": (sparse_margin, sparse_margin, "softmax"),
-}
-ONE_HOT = {
-    "name": ("categorical_crossentropy", K.CategoricalCrossentropy(True), "linear"),
-    "smooth": (
-        K.CategoricalCrossentropy(label_smoothing=0.2),
-        K.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),
-        "linear",
-    ),
-    "focal": (
-        K.CategoricalFocalCrossentropy(gamma=1.0),
-        K.CategoricalFocalCrossentropy(gamma=1.0, from_logits=True),
-        "linear",
-    ),
-    "hinge": (K.CategoricalHinge(), K.CategoricalHinge(), "softmax"),
-    "divergence": ("kl_divergence", "kl_divergence", "softmax"),
-}
-REGRESSION = {
-    "default": (None, "mean_squared_error", "linear"),
-    "mae": ("mae", "mae", "linear"),
-    "huber": (K.Huber(delta=0.3), K.Huber(delta=0.3), "linear"),
-    "huber_name": ("huber", "huber", "linear"),
-    "log_cosh": ("log_cosh", "log_cosh", "linear"),
-    "percentage": ("mape", "mape", "linear"),
-    "logarithmic": ("msle", "msle", "linear"),
-    "pinball": (kmtl.losses.Pinball(0.9), kmtl.losses.Pinball(0.9), "linear"),
-    "own": (log_ratio, log_ratio, "linear"),
-}
+def loss_tables():
+    """By kind, what a task is given, what plain Keras is given, and its activation.
+
+    Built-in losses come from logits on both sides. Made anew for every test, because
+    a Keras loss computes in the dtype that was set when it was made.
+    """
+    binary = {
+        "default": (None, K.BinaryCrossentropy(from_logits=True), "linear"),
+        "name": (
+            "binary_crossentropy",
+            K.BinaryCrossentropy(from_logits=True),
+            "linear",
+        ),
+        "alias": ("bce", K.BinaryCrossentropy(from_logits=True), "linear"),
+        "smooth": (
+            K.BinaryCrossentropy(label_smoothing=0.1),
+            K.BinaryCrossentropy(from_logits=True, label_smoothing=0.1),
+            "linear",
+        ),
+        "focal": (
+            K.BinaryFocalCrossentropy(gamma=1.5),
+            K.BinaryFocalCrossentropy(gamma=1.5, from_logits=True),
+            "linear",
+        ),
+        "balanced_focal": (
+            K.BinaryFocalCrossentropy(apply_class_balancing=True),
+            K.BinaryFocalCrossentropy(apply_class_balancing=True, from_logits=True),
+            "linear",
+        ),
+        "hinge": ("hinge", "hinge", "sigmoid"),
+        "squared_hinge": (K.SquaredHinge(), K.SquaredHinge(), "sigmoid"),
+        "brier": ("mean_squared_error", "mean_squared_error", "sigmoid"),
+        "dice": (log_ratio, log_ratio, "sigmoid"),
+    }
+    multiclass = {
+        "default": (None, K.SparseCategoricalCrossentropy(from_logits=True), "linear"),
+        "sparse": (
+            K.SparseCategoricalCrossentropy(),
+            K.SparseCategoricalCrossentropy(from_logits=True),
+            "linear",
+        ),
+        "margin": (sparse_margin, sparse_margin, "softmax"),
+    }
+    one_hot = {
+        "name": ("categorical_crossentropy", K.CategoricalCrossentropy(True), "linear"),
+        "smooth": (
+            K.CategoricalCrossentropy(label_smoothing=0.2),
+            K.CategoricalCrossentropy(from_logits=True, label_smoothing=0.2),
+            "linear",
+        ),
+        "focal": (
+            K.CategoricalFocalCrossentropy(gamma=1.0),
+            K.CategoricalFocalCrossentropy(gamma=1.0, from_logits=True),
+            "linear",
+        ),
+        "hinge": (K.CategoricalHinge(), K.CategoricalHinge(), "softmax"),
+        "divergence": ("kl_divergence", "kl_divergence", "softmax"),
+    }
+    regression = {
+        "default": (None, "mean_squared_error", "linear"),
+        "mae": ("mae", "mae", "linear"),
+        "huber": (K.Huber(delta=0.3), K.Huber(delta=0.3), "linear"),
+        "huber_name": ("huber", "huber", "linear"),
+        "log_cosh": ("log_cosh", "log_cosh", "linear"),
+        "percentage": ("mape", "mape", "linear"),
+        "logarithmic": ("msle", "msle", "linear"),
+        "pinball": (kmtl.losses.Pinball(0.9), kmtl.losses.Pinball(0.9), "linear"),
+        "own": (log_ratio, log_ratio, "linear"),
+    }
+    return binary, multiclass, one_hot, regression
 
 
 def make(kind, losses, prefix, **options):
@@ -103,11 +112,12 @@ def make(kind, losses, prefix, **options):
 
 
 def every_loss():
+    binary, multiclass, one_hot, regression = loss_tables()
     parts = [
-        make(BinaryTask, BINARY, "binary"),
-        make(MulticlassTask, MULTICLASS, "class", classes=3),
-        make(MulticlassTask, ONE_HOT, "one_hot", classes=3),
-        make(RegressionTask, REGRESSION, "number", standardize=False),
+        make(BinaryTask, binary, "binary"),
+        make(MulticlassTask, multiclass, "class", classes=3),
+        make(MulticlassTask, one_hot, "one_hot", classes=3),
+        make(RegressionTask, regression, "number", standardize=False),
     ]
     tasks = [task for part in parts for task in part[0]]
     return tasks, *({k: v for p in parts for k, v in p[i].items()} for i in (1, 2))
@@ -132,15 +142,15 @@ def in_float64():
     keras.config.set_dtype_policy("float32")
 
 
-def trained_pair(optimizer, loss_weights=None, batches=1, batch_size=24):
-    """Trains the same batches in both, and returns models and logs."""
+def trained_pair(loss_weights=None):
+    """Takes one step in both; returns models and logs."""
     tasks, losses, activations = every_loss()
-    model = build(tasks, optimizer=optimizer(), loss_weights=loss_weights)
+    model = build(tasks, optimizer=sgd(), loss_weights=loss_weights)
     twin = plain_twin(model, activations)
-    twin.compile(optimizer(), losses, loss_weights=loss_weights, run_eagerly=True)
-    x, y = some_inputs(batch_size * batches), some_labels(tasks, batch_size * batches)
-    ours = fit(model, x, y, batch_size=batch_size)
-    theirs = fit(twin, x, plain_labels(y), batch_size=batch_size)
+    twin.compile(sgd(), losses, loss_weights=loss_weights, run_eagerly=True)
+    x, y = some_inputs(), some_labels(tasks)
+    ours = fit(model, x, y, batch_size=24)
+    theirs = fit(twin, x, plain_labels(y), batch_size=24)
     return model, twin, ours, theirs
 
 
@@ -153,29 +163,46 @@ def half_weights():
 
 
 def test_every_loss_equals_keras_in_float64(in_float64):
-    model, twin, ours, theirs = trained_pair(sgd)
+    model, twin, ours, theirs = trained_pair()
     assert {n: ours[n] for n in theirs} == pytest.approx(theirs, rel=1e-12)
     assert_same_weights(model, twin, rtol=1e-12, atol=1e-15)
 
 
 def test_every_loss_equals_keras_in_float32():
-    model, twin, ours, theirs = trained_pair(sgd)
+    model, twin, ours, theirs = trained_pair()
     assert {n: ours[n] for n in theirs} == pytest.approx(theirs, rel=2e-6)
     assert_same_weights(model, twin, rtol=1e-5, atol=1e-6)
 
 
 def test_weighted_losses_and_their_gradients_equal_keras(in_float64):
-    model, twin, ours, theirs = trained_pair(sgd, half_weights())
+    model, twin, ours, theirs = trained_pair(half_weights())
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-12)
     assert_same_weights(model, twin, rtol=1e-12, atol=1e-15)
 
 
+def default_losses():
+    return {
+        "click": K.BinaryCrossentropy(from_logits=True),
+        "colour": K.SparseCategoricalCrossentropy(from_logits=True),
+        "price": "mse",
+        "buy": K.BinaryCrossentropy(from_logits=True),
+    }
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "lion"])
 def test_five_steps_equal_keras(in_float64, optimizer):
-    def make_optimizer():
-        return keras.optimizers.get(optimizer)
-
-    model, twin, _, _ = trained_pair(make_optimizer, half_weights(), 5, batch_size=6)
+    weights = {"click": 0.5, "price": 2.0}
+    model = build(some_tasks(), optimizer=optimizer, loss_weights=weights)
+    twin = plain_twin(model)
+    twin.compile(
+        optimizer,
+        default_losses(),
+        loss_weights=dict(model.loss_weights),
+        run_eagerly=True,
+    )
+    x, y = some_inputs(40), some_labels(model.tasks, 40)
+    fit(model, x, y)
+    fit(twin, x, y)
     assert_same_weights(model, twin, rtol=1e-9, atol=1e-12)
 
 
@@ -183,13 +210,7 @@ def test_hidden_layers_and_penalties_equal_keras(in_float64):
     trunk = kmtl.trunks.MLP([8], activation="tanh", kernel_regularizer="l2")
     model = build(some_tasks(), trunk=trunk, head_units=(6, 5))
     twin = plain_twin(model)
-    losses = {
-        "click": K.BinaryCrossentropy(from_logits=True),
-        "colour": K.SparseCategoricalCrossentropy(from_logits=True),
-        "price": "mse",
-        "buy": K.BinaryCrossentropy(from_logits=True),
-    }
-    twin.compile(keras.optimizers.SGD(0.1), losses, run_eagerly=True)
+    twin.compile(keras.optimizers.SGD(0.1), default_losses(), run_eagerly=True)
     x, y = some_inputs(), some_labels(model.tasks)
     ours, theirs = (fit(m, x, y, batch_size=24)["loss"] for m in (model, twin))
     assert ours == pytest.approx(theirs, rel=1e-12)
@@ -200,14 +221,8 @@ def test_hidden_layers_and_penalties_equal_keras(in_float64):
 def test_compiled_training_equals_keras(jit_compile):
     model = build(some_tasks())
     model.compile(run_eagerly=False, jit_compile=jit_compile)
-    losses = {
-        "click": K.BinaryCrossentropy(from_logits=True),
-        "colour": K.SparseCategoricalCrossentropy(from_logits=True),
-        "price": "mse",
-        "buy": K.BinaryCrossentropy(from_logits=True),
-    }
     twin = plain_twin(model)
-    twin.compile(keras.optimizers.SGD(0.1), losses, run_eagerly=True)
+    twin.compile(keras.optimizers.SGD(0.1), default_losses(), run_eagerly=True)
     x, y = some_inputs(), some_labels(model.tasks)
     fit(model, x, y)
     fit(twin, x, y)

@@ -109,7 +109,9 @@ def test_a_frozen_head_of_its_own_does_not_move():
     model = build(tasks, optimizer=O.Adam(0.05))
     y = {"own": Y["click"], "buy": Y["buy"]}
     fit(model, X, y)
-    head = next(la for la in model.layers if type(la) is keras.layers.Dense and la.units == 1)
+    head = next(
+        la for la in model.layers if type(la) is keras.layers.Dense and la.units == 1
+    )
     before = head.get_weights()
     model.set_trainable("own", False)
     fit(model, X, y)

@@ -212,7 +212,9 @@ def test_siblings_differ_and_have_the_spread_of_a_dense_layer():
     kernels = [head_slices(model, task.name)[0] for task in tasks]
     glorot_uniform = np.sqrt(6 / (200 + 100)) / np.sqrt(3)
     assert [k.std() for k in kernels] == pytest.approx([glorot_uniform] * 3, rel=0.02)
-    assert np.corrcoef([k.ravel() for k in kernels])[0, 1:] == pytest.approx(0, abs=0.03)
+    assert np.corrcoef([k.ravel() for k in kernels])[0, 1:] == pytest.approx(
+        0, abs=0.03
+    )
 
 
 def test_units_of_labels_do_not_matter_when_standardized(in_float64):

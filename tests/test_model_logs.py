@@ -247,7 +247,9 @@ def test_keras_metrics_of_multiclass_tasks_equal_keras(trained, metric, one_hot)
 def test_a_metric_object_given_to_two_tasks_counts_each_alone():
     metric = keras.metrics.BinaryAccuracy(name="hits")
     names = ["accuracy", metric]
-    model = build([BinaryTask("click", metrics=names), BinaryTask("buy", metrics=names)])
+    model = build(
+        [BinaryTask("click", metrics=names), BinaryTask("buy", metrics=names)]
+    )
     logs = evaluate(model, some_inputs(ROWS), some_labels(model.tasks, ROWS))
     assert logs["click_hits"] == pytest.approx(logs["click_accuracy"])
     assert logs["buy_hits"] == pytest.approx(logs["buy_accuracy"])

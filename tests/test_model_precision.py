@@ -112,9 +112,7 @@ def test_large_batches_of_rare_labels_are_summed_in_float32():
     model = kmtl.build_mtl_model((4,), [kmtl.RegressionTask("a", standardize=False)])
     model.compile(run_eagerly=True)
     rows = 70_000  # float16 ends at 65,504
-    logs = evaluate(
-        model, np.zeros((rows, 4)), {"a": np.ones(rows)}, batch_size=rows
-    )
+    logs = evaluate(model, np.zeros((rows, 4)), {"a": np.ones(rows)}, batch_size=rows)
     keras.config.set_dtype_policy("float32")
     assert logs["a_loss"] == pytest.approx(1.0, rel=1e-3)
 

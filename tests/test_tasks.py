@@ -29,7 +29,9 @@ def test_an_illegal_name_is_an_error_with_its_remedy(name):
 
 @pytest.mark.parametrize("name", ["loss", "mean", "val"])
 def test_names_of_totals_are_taken(name):
-    with pytest.raises(ValueError, match=f"name totals in the logs. Received: {name!r}"):
+    with pytest.raises(
+        ValueError, match=f"name totals in the logs. Received: {name!r}"
+    ):
         kmtl.RegressionTask(name)
 
 
@@ -118,7 +120,9 @@ def test_a_wrong_class_weight_is_an_error(kind, weight):
 
 @pytest.mark.parametrize("kind", KINDS[:2])
 def test_class_weights_are_a_dict(kind):
-    with pytest.raises(TypeError, match=r"dict of factors by label value. Received: \["):
+    with pytest.raises(
+        TypeError, match=r"dict of factors by label value. Received: \["
+    ):
         kind("a", class_weight=[1.0, 5.0])
 
 
@@ -158,7 +162,7 @@ def test_positive_is_one_value(positive):
 
 
 def test_positive_cannot_mean_missing_too():
-    with pytest.raises(ValueError, match="must differ. Received: 1 for both"):
+    with pytest.raises(ValueError, match=r"must differ. Received: 1 for both"):
         kmtl.BinaryTask("a", positive=1, missing=1)
 
 
@@ -176,7 +180,7 @@ def test_classes_keep_their_order(classes):
 
 @pytest.mark.parametrize("classes", [0, 1, -3, ["a"], []])
 def test_one_class_is_too_few(classes):
-    with pytest.raises(ValueError, match="at least two values, or their number. Rec"):
+    with pytest.raises(ValueError, match=r"at least two values, or their number. Rec"):
         kmtl.MulticlassTask("a", classes=classes)
 
 
@@ -188,7 +192,7 @@ def test_classes_are_a_list(classes):
 
 @pytest.mark.parametrize("classes", [["a", "b", "a"], [0, 1, True], [1, 2, "1"]])
 def test_classes_differ_also_as_names_of_columns(classes):
-    with pytest.raises(ValueError, match="classes of task 'a'.* must be unique. Repea"):
+    with pytest.raises(ValueError, match=r"classes of task 'a'.* must be unique. Repe"):
         kmtl.MulticlassTask("a", classes=classes)
 
 
@@ -251,7 +255,7 @@ def test_no_task_is_an_error(tasks):
 
 @pytest.mark.parametrize("tasks", [None, "a", 3, {"a": kmtl.BinaryTask("a")}, set()])
 def test_tasks_are_a_list(tasks):
-    with pytest.raises(TypeError, match="`tasks` must be a list of tasks. Received: "):
+    with pytest.raises(TypeError, match=r"`tasks` must be a list of tasks. Received: "):
         check_tasks(tasks)
 
 

@@ -4,13 +4,19 @@
 """
 
 from kmtl.data._adapter import Adapter
-from kmtl.data._datasets import encoded_labels, input_dataset, pack_dataset
+from kmtl.data._datasets import (
+    check_ends,
+    encoded_labels,
+    input_dataset,
+    pack_dataset,
+)
 from kmtl.data._pack import Packer
 from kmtl.data._resolve import resolve_task
 
 __all__ = [
     "Adapter",
     "Packer",
+    "check_ends",
     "encoded_labels",
     "input_dataset",
     "pack_dataset",

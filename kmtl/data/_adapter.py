@@ -10,7 +10,7 @@ import pandas as pd
 from kmtl._checks import check_known_keys, check_unique, did_you_mean, shorten
 from kmtl._typing import ByTask
 from kmtl.data._inputs import InputSpecs, encode_inputs, rows_of
-from kmtl.data._labels import distinct, to_array
+from kmtl.data._labels import distinct_labels
 from kmtl.data._pack import Packed, Packer, resolve_class_weight
 from kmtl.data._resolve import label_column
 from kmtl.features import TabularFeatures
@@ -146,7 +146,7 @@ def _from_columns(tasks: Sequence[Task], y: pd.DataFrame) -> dict[str, Any]:
 
 def _check_positive_occurs(task: BinaryTask, labels: Any, column: np.ndarray) -> None:
     if task.positive is not None and not (column == 1).any():
-        values = distinct(to_array(task, labels).ravel())
+        values = distinct_labels(task, labels)
         raise ValueError(
             f"`positive` of BinaryTask({task.name!r}) never occurs in the training "
             f"labels. Received: {task.positive!r}."

@@ -69,22 +69,29 @@ def encoded_labels(
             empty.
     """
     _check_labelled(dataset)
-    if steps is None and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError(
-            "The label statistics of an endless dataset cannot be taken; pass "
-            "`steps_per_epoch`, or call `model.adapt_labels(y)` before `fit`."
-        )
+    check_ends(dataset, steps, "steps_per_epoch")
     batches = dataset if steps is None else dataset.take(steps)
-    parts = [_encode(batch[1], adapter) for batch in batches]
+    parts = [adapter.packer.encode(adapter.labels(None, b[1])) for b in batches]
     if not parts:
         raise ValueError("A dataset must hold at least one batch. Received: none.")
     return [np.concatenate(columns) for columns in zip(*parts, strict=True)]
 
 
-def _encode(y: Any, adapter: Adapter) -> list[np.ndarray]:
-    labels = adapter.labels(None, y)
-    rows = len(next(iter(labels.values())))
-    return adapter.packer.encode(labels, rows)
+def check_ends(dataset: Any, steps: int | None, argument: str) -> None:
+    """Raises `ValueError` for an endless dataset of which all is to be read.
+
+    Args:
+        dataset: A dataset; anything else ends.
+        steps: How many of its batches are read, `None` for all.
+        argument: Names `steps` in the message.
+    """
+    if steps is not None or not isinstance(dataset, tf.data.Dataset):
+        return
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "A dataset must end unless the number of batches to read is given. "
+            f"Received: an endless dataset and {argument}=None. Pass `{argument}`."
+        )
 
 
 def _check_labelled(dataset: tf.data.Dataset) -> None:
@@ -188,9 +195,8 @@ def _label_packer(
 
         def run(*flat: np.ndarray) -> list[np.ndarray]:
             arrays = tf.nest.pack_sequence_as(tensors, flat)
-            rows = len(flat[0])
             packed = packer.pack(
-                packer.encode(arrays["labels"], rows),
+                packer.encode(arrays["labels"]),
                 sample_weight=arrays.get("weights"),
                 class_factors=factors,
             )

@@ -14,7 +14,6 @@ from kmtl.tasks import BinaryTask, MulticlassTask, Task, class_values
 
 # NumPy kinds of truth values, integers and floats.
 _NUMERIC = "biuf"
-_CONTAINERS = (list, tuple, set, dict, np.ndarray)
 
 
 def encode_labels(task: Task, values: Any, shape: Shape) -> np.ndarray:
@@ -31,9 +30,34 @@ def encode_labels(task: Task, values: Any, shape: Shape) -> np.ndarray:
     Raises:
         ValueError: If a label is not what the task expects.
     """
-    raw = _fit_shape(task, to_array(task, values), shape)
+    raw = _fit_shape(task, _to_array(task, values), shape)
     flat = raw.ravel()
-    missing = missing_mask(task, flat)
+    if flat.dtype.kind in _NUMERIC:
+        encoded = _encode_values(task, flat)
+    else:  # each distinct value once: Python objects are slow
+        codes, uniques = _factorized(task, flat)
+        encoded = np.append(_encode_values(task, uniques), np.nan)[codes]
+    encoded = encoded.reshape(raw.shape)
+    _check_finite(task, encoded)
+    return encoded
+
+
+def has_labels(task: Task, values: Any) -> bool:
+    """Whether any label is not missing."""
+    flat = _to_array(task, values).ravel()
+    return not _missing_mask(task, flat).all()
+
+
+def distinct_labels(task: Task, values: Any) -> list[Any]:
+    """Returns the distinct labels but missing ones, sorted if they can be compared."""
+    flat = _to_array(task, values).ravel()
+    if flat.dtype.kind not in _NUMERIC:
+        _, flat = _factorized(task, flat)
+    return _distinct(flat[~_missing_mask(task, flat)])
+
+
+def _encode_values(task: Task, flat: np.ndarray) -> np.ndarray:
+    missing = _missing_mask(task, flat)
     present = flat[~missing]
     if isinstance(task, BinaryTask):
         codes = _binary_codes(task, present)
@@ -43,12 +67,19 @@ def encode_labels(task: Task, values: Any, shape: Shape) -> np.ndarray:
         codes = _numbers(task, present)
     encoded = np.full(flat.shape, np.nan)
     encoded[~missing] = codes
-    encoded = encoded.reshape(raw.shape)
-    _check_finite(task, encoded)
     return encoded
 
 
-def to_array(task: Task, values: Any) -> np.ndarray:
+def _factorized(task: Task, flat: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns positions of labels among their distinct values (-1: missing), these."""
+    try:
+        codes, uniques = pd.factorize(flat)
+    except TypeError as error:  # not hashable: lists, dicts, arrays
+        raise _no_column(task, flat[0]) from error
+    return codes, uniques
+
+
+def _to_array(task: Task, values: Any) -> np.ndarray:
     """Turns labels of any container into a NumPy array; missing ones stay visible.
 
     Returns:
@@ -68,10 +99,6 @@ def to_array(task: Task, values: Any) -> np.ndarray:
         )
     if array.ndim == 0:
         raise _no_column(task, values)
-    if array.dtype.kind == "O":
-        for value in array.ravel():
-            if isinstance(value, _CONTAINERS):
-                raise _no_column(task, value)
     return array
 
 
@@ -115,7 +142,7 @@ def _decoded(array: np.ndarray) -> np.ndarray:
     return decoded.reshape(array.shape)
 
 
-def missing_mask(task: Task, flat: np.ndarray) -> np.ndarray:
+def _missing_mask(task: Task, flat: np.ndarray) -> np.ndarray:
     """Marks NaN, None, `pd.NA` and the value that the task calls missing."""
     missing = np.asarray(pd.isna(flat))
     if task.missing is None:
@@ -156,12 +183,12 @@ def _binary_codes(task: BinaryTask, present: np.ndarray) -> np.ndarray:
     if numbers is None:
         raise ValueError(
             f"Labels of BinaryTask({task.name!r}) are not 0 and 1; name the value that "
-            f"counts as 1 with `positive=`. Received: {shorten(distinct(present))}."
+            f"counts as 1 with `positive=`. Received: {shorten(_distinct(present))}."
         )
     if not ((numbers == 0) | (numbers == 1)).all():
         raise ValueError(
             f"Labels of BinaryTask({task.name!r}) must be 0 and 1; "
-            f"{_binary_remedy(numbers)}. Received: {shorten(distinct(numbers))}."
+            f"{_binary_remedy(numbers)}. Received: {shorten(_distinct(numbers))}."
         )
     return numbers
 
@@ -182,7 +209,7 @@ def _check_same_kind(task: BinaryTask, present: np.ndarray, positive: Hashable) 
         raise ValueError(
             f"`positive` of BinaryTask({task.name!r}) is of another kind than the "
             f"labels. Received: positive={positive!r}, labels "
-            f"{shorten(distinct(present))}."
+            f"{shorten(_distinct(present))}."
         )
 
 
@@ -203,12 +230,12 @@ def _check_known(
     positions = known.get_indexer(pd.Index(present, dtype=object))
     unknown = positions < 0
     if unknown.any():
-        values = distinct(present[unknown])
+        values = _distinct(present[unknown])
         raise ValueError(
-            f"{int(unknown.sum())} labels of task {task.name!r} are none of its "
-            f"classes. Received: {shorten(values)}.{did_you_mean(values[0], classes)} "
-            f"Classes: {shorten(classes)}. Name all of them with `classes=`, or the "
-            "value for unlabelled rows with `missing=`."
+            f"Labels of task {task.name!r} must be among its classes, "
+            f"{shorten(classes)}. Received: {shorten(values)}."
+            f"{did_you_mean(values[0], classes)} Name all classes with `classes=`, or "
+            "the value for unlabelled rows with `missing=`."
         )
     return positions
 
@@ -216,7 +243,7 @@ def _check_known(
 def _numbers(task: Task, present: np.ndarray) -> np.ndarray:
     numbers = as_numbers(present)
     if numbers is None:
-        wrong = [value for value in distinct(present) if not _is_numeric(value)]
+        wrong = [value for value in _distinct(present) if not _is_numeric(value)]
         raise ValueError(
             f"Labels of {type(task).__name__}({task.name!r}) must be numbers. "
             f"Received: {shorten(wrong, 3)}. Convert text, e.g. with `pd.to_numeric`."
@@ -241,7 +268,7 @@ def as_numbers(present: np.ndarray) -> np.ndarray | None:
     return None
 
 
-def distinct(present: np.ndarray) -> list[Any]:
+def _distinct(present: np.ndarray) -> list[Any]:
     """Returns the distinct values, sorted where they can be compared."""
     values = [v.item() if isinstance(v, np.generic) else v for v in pd.unique(present)]
     try:

@@ -82,35 +82,38 @@ class Packer:
             packed["class_weights"] = self._by_group(factors)
         return packed
 
-    def encode(self, labels: ByTask, rows: int) -> list[np.ndarray]:
+    def encode(self, labels: ByTask, rows: int | None = None) -> list[np.ndarray]:
         """Encodes the labels of every task as 0 and 1, class ids or numbers.
 
         Args:
             labels: Labels by task name; a task left out is missing everywhere.
-            rows: The number of rows of the inputs.
+            rows: The number of rows of the inputs; by default that of the first labels.
 
         Returns:
             One float64 array `(rows, ...)` a task, NaN where missing.
         """
         check_known_keys(labels, self._names, "y")
-        return [self._encode(i, labels, rows) for i in range(len(self.tasks))]
+        encoded = {
+            task.name: encode_labels(task, labels[task.name], shape)
+            for task, shape in zip(self.tasks, self.shapes, strict=True)
+            if labels.get(task.name) is not None
+        }
+        if rows is None:
+            rows = len(next(iter(encoded.values())))
+        for name, column in encoded.items():
+            if len(column) != rows:
+                raise ValueError(
+                    f"Labels of task {name!r} must be as many as the inputs, {rows}. "
+                    f"Received: {len(column)}."
+                )
+        return [
+            encoded[task.name] if task.name in encoded else _all_missing(rows, shape)
+            for task, shape in zip(self.tasks, self.shapes, strict=True)
+        ]
 
     @property
     def _names(self) -> list[str]:
         return [task.name for task in self.tasks]
-
-    def _encode(self, index: int, labels: ByTask, rows: int) -> np.ndarray:
-        task, shape = self.tasks[index], self.shapes[index]
-        if labels.get(task.name) is None:
-            known = tuple(1 if n is None else n for n in shape)
-            return np.full((rows, *known), np.nan)
-        encoded = encode_labels(task, labels[task.name], shape)
-        if len(encoded) != rows:
-            raise ValueError(
-                f"Labels of task {task.name!r} must be as many as the inputs, {rows}. "
-                f"Received: {len(encoded)}."
-            )
-        return encoded
 
     def _standardize(self, index: int, column: np.ndarray) -> np.ndarray:
         if self.mean[index] == 0 and self.scale[index] == 1:
@@ -140,6 +143,11 @@ class Packer:
             weights = weights.reshape(*weights.shape, *rest)
             columns.append(np.broadcast_to(weights, labels.shape))
         return self._by_group(columns)
+
+
+def _all_missing(rows: int, shape: Shape) -> np.ndarray:
+    known = tuple(1 if n is None else n for n in shape)
+    return np.full((rows, *known), np.nan)
 
 
 def resolve_class_weight(

@@ -4,11 +4,10 @@ import dataclasses
 from collections.abc import Hashable
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from kmtl._checks import did_you_mean, shorten
-from kmtl.data._labels import distinct, missing_mask, to_array
+from kmtl.data._labels import distinct_labels, has_labels
 from kmtl.tasks import BinaryTask, MulticlassTask, Task
 
 
@@ -23,12 +22,16 @@ def resolve_task(task: Task, frame: pd.DataFrame) -> Task:
         ValueError: If the frame lacks the column, all its labels are missing, or
             `positive` never occurs.
     """
-    present = _present(task, label_column(task, frame))
+    column = label_column(task, frame)
+    if not has_labels(task, column):
+        raise ValueError(
+            f"Every label of task {task.name!r} is missing in the training frame. "
+            f"Received: column {task.column!r} of {len(column)} rows."
+        )
     if isinstance(task, MulticlassTask) and task.classes is None:
-        classes = _classes(task, frame[task.column], present)
-        return dataclasses.replace(task, classes=classes)
+        return dataclasses.replace(task, classes=_classes(task, column))
     if isinstance(task, BinaryTask) and task.classes is None:
-        return _resolve_binary(task, distinct(present))
+        return _resolve_binary(task, distinct_labels(task, column))
     return task
 
 
@@ -44,24 +47,11 @@ def label_column(task: Task, frame: pd.DataFrame) -> pd.Series:
     return frame[task.column]
 
 
-def _present(task: Task, column: pd.Series) -> np.ndarray:
-    values = to_array(task, column)
-    present = values[~missing_mask(task, values)]
-    if not len(present):
-        raise ValueError(
-            f"Every label of task {task.name!r} is missing in the training frame. "
-            f"Received: column {task.column!r} of {len(column)} rows."
-        )
-    return present
-
-
-def _classes(
-    task: MulticlassTask, column: pd.Series, present: np.ndarray
-) -> list[Hashable]:
+def _classes(task: MulticlassTask, column: pd.Series) -> list[Hashable]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         values = [v for v in column.cat.categories.tolist() if v != task.missing]
     else:
-        values = distinct(present)
+        values = distinct_labels(task, column)
     fractions = [v for v in values if isinstance(v, float) and not v.is_integer()]
     if fractions:
         raise ValueError(

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import kmtl
-from kmtl.data import encoded_labels, input_dataset, pack_dataset
+from kmtl.data import check_ends, encoded_labels, input_dataset, pack_dataset
 
 NAN = float("nan")
 A, RICH = kmtl.BinaryTask("a"), kmtl.BinaryTask("rich", positive="yes")
@@ -123,8 +123,13 @@ def test_as_many_batches_as_steps_are_read(adapter):
 
 
 def test_an_endless_dataset_has_no_statistics(adapter):
-    with pytest.raises(ValueError, match=r"pass `steps_per_epoch`, or call `model.adap"):
+    with pytest.raises(ValueError, match=r"endless dataset and steps_per_epoch=None."):
         encoded_labels(batches(X, Y).repeat(), adapter, None)
+
+
+@pytest.mark.parametrize("data", [batches(X), X, pd.DataFrame()])
+def test_other_data_ends(data):
+    check_ends(data, None, "steps")
 
 
 def test_an_empty_dataset_is_an_error(adapter):
@@ -144,7 +149,9 @@ def test_an_empty_dataset_is_an_error(adapter):
     ids=["x", "(x,)", "dict", "four"],
 )
 def test_a_dataset_without_labels_is_an_error(make_adapter, dataset, read):
-    with pytest.raises(ValueError, match=r"must give \(x, y\) or \(x, y, sample_weight"):
+    with pytest.raises(
+        ValueError, match=r"must give \(x, y\) or \(x, y, sample_weight"
+    ):
         read(dataset, make_adapter([A]))
 
 
@@ -163,22 +170,30 @@ def test_nor_can_it_be_predicted(adapter):
 
 @pytest.mark.parametrize("y", [(Y["a"], Y["age"]), Y["a"]])
 def test_several_tasks_need_a_dict(adapter, y):
-    with pytest.raises(ValueError, match="`y` must be a dict or a DataFrame .* Tasks: "):
+    with pytest.raises(
+        ValueError, match=r"`y` must be a dict or a DataFrame .* Tasks: "
+    ):
         pack(batches(X, y), adapter)
 
 
 def test_an_unknown_task_in_y_is_an_error(adapter):
-    with pytest.raises(ValueError, match="`y` names an unknown .* 'ag'. Did you mean 'a"):
+    with pytest.raises(
+        ValueError, match=r"`y` names an unknown .* 'ag'. Did you mean 'a"
+    ):
         pack(batches(X, {"ag": Y["age"]}), adapter)
 
 
 def test_an_unknown_task_in_the_weights_is_an_error(adapter):
-    with pytest.raises(ValueError, match="`sample_weight` names an unknown task. .* 'x'"):
+    with pytest.raises(
+        ValueError, match=r"`sample_weight` names an unknown task. .* 'x'"
+    ):
         pack(batches(X, Y, {"x": [1.0] * 5}), adapter)
 
 
 def test_an_unknown_task_in_the_class_weights_is_an_error(adapter):
-    with pytest.raises(ValueError, match="`class_weight` names an unknown task. .* 'x'"):
+    with pytest.raises(
+        ValueError, match=r"`class_weight` names an unknown task. .* 'x'"
+    ):
         pack(batches(X, Y), adapter, class_weight={"x": {0: 1}})
 
 
@@ -200,7 +215,9 @@ def test_a_wrong_label_is_an_error_when_it_is_read(adapter, y, message):
 
 @pytest.mark.parametrize("wrong", [-1.0, NAN])
 def test_a_wrong_weight_is_an_error_when_it_is_read(adapter, wrong):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="must be finite and at lea"):
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="must be finite and at lea"
+    ):
         pack(batches(X, Y, [1.0, wrong, 1.0, 1.0, 1.0]), adapter)
 
 
@@ -225,7 +242,9 @@ def test_a_last_axis_of_one_may_be_left_to_keras(make_adapter):
 
 
 def test_an_input_that_is_missing_is_an_error(adapter):
-    with pytest.raises(ValueError, match="lacks the input 'inputs'. Did you mean 'input'"):
+    with pytest.raises(
+        ValueError, match=r"lacks the input 'inputs'. Did you mean 'input'"
+    ):
         pack(batches({"input": X}, Y), adapter)
 
 

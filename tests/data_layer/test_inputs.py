@@ -56,7 +56,9 @@ def test_large_finite_numbers_pass():
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_a_number_that_is_not_finite_is_named_with_the_remedy(wrong):
-    with pytest.raises(ValueError, match=r"finite. Received: .* at \(1, 0\) and 0 more"):
+    with pytest.raises(
+        ValueError, match=r"finite. Received: .* at \(1, 0\) and 0 more"
+    ):
         encode([[1.0, 2.0], [wrong, 3.0]])
 
 
@@ -74,12 +76,14 @@ def test_a_number_that_is_not_finite_is_named_with_the_remedy(wrong):
     ids=str,
 )
 def test_what_is_no_number_is_named_with_the_remedy(x):
-    with pytest.raises(ValueError, match="must be numbers. Received: dtype=.* a DataFr"):
+    with pytest.raises(
+        ValueError, match=r"must be numbers. Received: dtype=.* a DataFr"
+    ):
         encode(x)
 
 
 def test_rows_of_different_lengths_are_an_error():
-    with pytest.raises(ValueError, match="rows of different lengths. Pad them"):
+    with pytest.raises(ValueError, match=r"rows of different lengths. Pad them"):
         encode([[1, 2], [3]])
 
 
@@ -90,14 +94,16 @@ def test_a_wrong_shape_is_an_error(shape):
 
 
 def test_pixels_in_a_float_input_name_the_remedy():
-    with pytest.raises(ValueError, match=r"uint8 pixels .* dtype='uint8'\)`, or divide"):
+    with pytest.raises(
+        ValueError, match=r"uint8 pixels .* dtype='uint8'\)`, or divide"
+    ):
         encode(np.zeros((2, 4, 4, 1), "uint8"), IMAGE)
 
 
 @pytest.mark.parametrize("specs", [PIXELS, IDS])
 def test_floats_in_an_integer_input_are_an_error(specs):
     shape = (2, *specs["inputs"][0])
-    with pytest.raises(ValueError, match="must be integers .* fractions would be cut"):
+    with pytest.raises(ValueError, match=r"must be integers .* fractions would be cut"):
         encode(np.zeros(shape), specs)
 
 
@@ -128,7 +134,9 @@ def test_several_inputs_without_names_are_an_error(x):
 
 def test_an_input_that_is_missing_is_an_error():
     x = {"tabel": np.zeros((5, 2)), "image": np.zeros((5, 4, 4))}
-    with pytest.raises(ValueError, match=r"lacks the input 'table'. Did you mean 'tabel"):
+    with pytest.raises(
+        ValueError, match=r"lacks the input 'table'. Did you mean 'tabel"
+    ):
         encode(x, TWO)
 
 
@@ -139,7 +147,9 @@ def test_inputs_have_the_same_rows():
 
 
 def test_a_frame_in_a_model_of_arrays_is_an_error():
-    with pytest.raises(TypeError, match=r"Build the model with `build_mtl_model\(frame"):
+    with pytest.raises(
+        TypeError, match=r"Build the model with `build_mtl_model\(frame"
+    ):
         encode(pd.DataFrame({"a": [1]}))
 
 
@@ -206,17 +216,23 @@ def test_a_table_may_be_encoded_already(table, features):
 
 def test_a_table_that_lacks_a_column_is_an_error(table, features):
     wrong = table.rename(columns={"city": "cty"})
-    with pytest.raises(ValueError, match="lacks the column 'city'.* Did you mean 'cty'"):
+    with pytest.raises(
+        ValueError, match=r"lacks the column 'city'.* Did you mean 'cty'"
+    ):
         encode(wrong, specs_of(features), features)
 
 
 def test_a_number_where_text_was_is_an_error(table, features):
-    with pytest.raises(TypeError, match=r"Column 'city' must hold strings. Received: 1"):
+    with pytest.raises(
+        TypeError, match=r"Column 'city' must hold strings. Received: 1"
+    ):
         encode(table.assign(city=1), specs_of(features), features)
 
 
 def test_text_where_a_number_was_is_an_error(table, features):
-    with pytest.raises(TypeError, match="Column 'age' must hold numbers. Received: 'old"):
+    with pytest.raises(
+        TypeError, match=r"Column 'age' must hold numbers. Received: 'old"
+    ):
         encode(table.assign(age="old"), specs_of(features), features)
 
 
@@ -229,7 +245,9 @@ def test_columns_of_a_dict_have_the_same_rows(features):
 @pytest.mark.parametrize("city", ["Rome", [["Rome", "Oslo"]]])
 def test_a_column_of_a_dict_is_one_value_a_row(features, city):
     wrong = {"age": [1.0], "city": city, "member": [True]}
-    with pytest.raises(ValueError, match="Column 'city' must be one value a row. Recei"):
+    with pytest.raises(
+        ValueError, match=r"Column 'city' must be one value a row. Recei"
+    ):
         encode(wrong, specs_of(features), features)
 
 

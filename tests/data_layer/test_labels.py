@@ -98,7 +98,9 @@ WITH_GAP = [
 ]
 
 
-@pytest.mark.parametrize("task", [BINARY, DIGIT, NUMBER], ids=lambda t: type(t).__name__)
+@pytest.mark.parametrize(
+    "task", [BINARY, DIGIT, NUMBER], ids=lambda t: type(t).__name__
+)
 @pytest.mark.parametrize("values", WITH_GAP, ids=ids)
 def test_a_missing_label_of_any_kind_is_nan(task, values):
     np.testing.assert_array_equal(encode(task, values), [0, NAN, 1])
@@ -144,7 +146,9 @@ def test_fixed_width_text_and_the_bytes_of_tensorflow_are_text(values):
     np.testing.assert_array_equal(encode(TEXT, values), [0, 1])
 
 
-@pytest.mark.parametrize("values", [tf.constant(["Zürich", "東京"]), ["Zürich", "東京"]])
+@pytest.mark.parametrize(
+    "values", [tf.constant(["Zürich", "東京"]), ["Zürich", "東京"]]
+)
 def test_text_is_unicode(values):
     task = kmtl.MulticlassTask("t", classes=["東京", "Zürich"])
     np.testing.assert_array_equal(encode(task, values), [1, 0])
@@ -200,7 +204,9 @@ def test_floats_of_whole_numbers_are_class_ids():
 @pytest.mark.parametrize("dtype", ["int64", "float32", "object", "Int64"])
 def test_classes_need_not_start_at_zero(dtype):
     task = kmtl.MulticlassTask("t", classes=[10, 30, 20])
-    np.testing.assert_array_equal(encode(task, pd.Series([20, 10], dtype=dtype)), [2, 0])
+    np.testing.assert_array_equal(
+        encode(task, pd.Series([20, 10], dtype=dtype)), [2, 0]
+    )
 
 
 def test_integers_that_floats_cannot_hold_are_classes():
@@ -249,37 +255,41 @@ def test_minus_one_in_binary_labels_names_both_remedies(values):
 
 @pytest.mark.parametrize("values", [[0, 2], [0.5, 1], [1, float("inf")]])
 def test_other_numbers_are_no_binary_labels(values):
-    with pytest.raises(ValueError, match="must be 0 and 1; name the value .* `positive"):
+    with pytest.raises(
+        ValueError, match=r"must be 0 and 1; name the value .* `positive"
+    ):
         encode(BINARY, values)
 
 
 @pytest.mark.parametrize("values", [["yes", "no"], ["0", "1"], [True, "no"]])
 def test_text_needs_a_positive_value(values):
-    with pytest.raises(ValueError, match=r"counts as 1 with `positive=`\. Received: \["):
+    with pytest.raises(
+        ValueError, match=r"counts as 1 with `positive=`\. Received: \["
+    ):
         encode(BINARY, values)
 
 
 @pytest.mark.parametrize(("positive", "values"), [(1, ["1", "0"]), ("1", [1, 0])])
 def test_positive_of_another_kind_than_the_labels_is_an_error(positive, values):
-    with pytest.raises(ValueError, match="is of another kind than the labels. Receive"):
+    with pytest.raises(ValueError, match=r"is of another kind than the labels. Receiv"):
         encode(kmtl.BinaryTask("t", positive=positive), values)
 
 
 def test_a_label_that_is_no_class_is_named_with_a_near_miss():
-    message = "1 labels of task 't' are none of its classes. Received: .'Roma'.. Did you"
+    message = r"among its classes, \['Rome', 'Oslo'\]. Received: \['Roma'\]. Did you me"
     with pytest.raises(ValueError, match=message):
         encode(CITY, ["Rome", "Roma"])
 
 
 @pytest.mark.parametrize("task", [CITY, kmtl.BinaryTask("t", classes=["no", "yes"])])
 def test_a_label_that_is_no_class_names_both_remedies(task):
-    with pytest.raises(ValueError, match="`classes=`, or .* unlabelled .* `missing=`"):
+    with pytest.raises(ValueError, match=r"`classes=`, or .* unlabelled .* `missing=`"):
         encode(task, ["Bonn"])
 
 
 @pytest.mark.parametrize("wrong", [3, -1, 1.5, float("inf"), "1"])
 def test_a_class_id_outside_the_classes_is_an_error(wrong):
-    with pytest.raises(ValueError, match=r"1 labels .* Classes: \[0, 1, 2\]"):
+    with pytest.raises(ValueError, match=r"among its classes, \[0, 1, 2\]. Re"):
         encode(DIGIT, [0, wrong])
 
 
@@ -290,7 +300,9 @@ def test_a_digit_as_text_is_told_from_the_number():
 
 @pytest.mark.parametrize("values", [["tall"], ["1.5"], [1.5, "2"], [b"1"]])
 def test_text_is_no_number(values):
-    with pytest.raises(ValueError, match=r"must be numbers\. Received: .*pd.to_numeric"):
+    with pytest.raises(
+        ValueError, match=r"must be numbers\. Received: .*pd.to_numeric"
+    ):
         encode(NUMBER, values)
 
 
@@ -318,12 +330,14 @@ def test_dates_and_complex_numbers_are_no_labels(task, values):
 
 @pytest.mark.parametrize("task", [BINARY, CITY, NUMBER], ids=lambda t: type(t).__name__)
 def test_dates_with_a_time_zone_are_no_labels(task):
-    with pytest.raises(ValueError, match="Received: .Timestamp"):
+    with pytest.raises(ValueError, match=r"Received: .Timestamp"):
         encode(task, pd.Series([pd.Timestamp("2024-01-01", tz="UTC")]))
 
 
 def test_one_hot_labels_are_an_error_with_the_remedy():
-    with pytest.raises(ValueError, match=r"pass `labels.argmax\(axis=-1\)`. .*\(2, 3\)"):
+    with pytest.raises(
+        ValueError, match=r"pass `labels.argmax\(axis=-1\)`. .*\(2, 3\)"
+    ):
         encode(DIGIT, np.eye(3)[:2])
 
 
@@ -335,11 +349,11 @@ def test_labels_of_two_columns_are_an_error(task):
 
 @pytest.mark.parametrize("values", [3, None, "yes", {"a": 1}, (v for v in [0, 1])])
 def test_what_is_no_column_is_no_label(values):
-    with pytest.raises(ValueError, match="one value a row. Received: "):
+    with pytest.raises(ValueError, match=r"one value a row. Received: "):
         encode(BINARY, values)
 
 
 @pytest.mark.parametrize("values", [[[0], [0, 1]], pd.Series([[0], [0, 1]])])
 def test_lists_are_no_labels(values):
-    with pytest.raises(ValueError, match="one value a row. Received: "):
+    with pytest.raises(ValueError, match=r"one value a row. Received: "):
         encode(DIGIT, values)

@@ -78,7 +78,7 @@ def test_the_name_of_a_task_comes_before_the_column_of_another(make_adapter):
 def test_two_columns_for_one_task_are_an_error(make_adapter):
     y = pd.DataFrame({"rich": [0, 0, 1], "income": [0, 1, 1]})
     adapter = make_adapter([kmtl.BinaryTask("rich", label="income")])
-    with pytest.raises(ValueError, match="one column for task 'rich'. .* and 'income'"):
+    with pytest.raises(ValueError, match=r"one column for task 'rich'. .* and 'income"):
         pack(adapter, y)
 
 
@@ -90,12 +90,12 @@ def test_repeated_columns_of_labels_are_an_error(make_adapter):
 
 def test_a_column_that_is_no_label_is_an_error(make_adapter):
     y = pd.DataFrame({"a": [0, 0, 1], "cty": [0, 0, 1]})
-    with pytest.raises(ValueError, match="unknown task. .* 'cty'. Did you mean 'city'"):
+    with pytest.raises(ValueError, match=r"unknown task. .* 'cty'. Did you mean 'city"):
         pack(make_adapter([A, CITY]), y)
 
 
 def test_an_unknown_task_in_y_is_an_error(make_adapter):
-    with pytest.raises(ValueError, match="`y` names an unknown task. Received: 'aa'"):
+    with pytest.raises(ValueError, match=r"`y` names an unknown task. Received: 'aa'"):
         pack(make_adapter([A, B]), {"aa": [1, 0, 1]})
 
 
@@ -123,7 +123,9 @@ def test_labels_are_as_many_as_rows(make_adapter, rows):
 
 
 def test_training_labels_that_are_all_missing_are_an_error(make_adapter):
-    with pytest.raises(ValueError, match="Every label of task 'a' is missing. .* `y` wi"):
+    with pytest.raises(
+        ValueError, match=r"Every label of task 'a' is missing. .* `y` wi"
+    ):
         pack(make_adapter([A, B]), {"a": [NAN] * 3, "b": ["yes"] * 3})
 
 
@@ -203,31 +205,41 @@ class TestSampleWeights:
 
     @pytest.mark.parametrize("wrong", [-1, NAN, float("inf")])
     def test_a_wrong_weight_is_an_error(self, make_adapter, wrong):
-        with pytest.raises(ValueError, match="`sample_weight` must be finite and at le"):
+        with pytest.raises(
+            ValueError, match="`sample_weight` must be finite and at le"
+        ):
             pack(make_adapter([A]), [1, 0, 1], sample_weight=[1, 1, wrong])
 
     @pytest.mark.parametrize("wrong", [["1", "2", "3"], [None, 1, 2], [pd.NA, 1, 2]])
     def test_weights_are_numbers(self, make_adapter, wrong):
-        with pytest.raises(ValueError, match="must be numbers; a missing label needs no"):
+        with pytest.raises(
+            ValueError, match="must be numbers; a missing label needs no"
+        ):
             pack(make_adapter([A]), [1, 0, 1], sample_weight=wrong)
 
     @pytest.mark.parametrize("wrong", [3.0, [1, 2], np.ones((3, 2)), np.ones((1, 3))])
     def test_weights_are_one_a_row(self, make_adapter, wrong):
-        with pytest.raises(ValueError, match="one weight a row, 3. Received: shape="):
+        with pytest.raises(ValueError, match=r"one weight a row, 3. Received: shape="):
             pack(make_adapter([A, B]), {"a": [1, 0, 1]}, sample_weight=wrong)
 
     @pytest.mark.parametrize("wrong", [[1, 2], np.ones((3, 2))])
     def test_weights_of_a_task_are_one_a_row(self, make_adapter, wrong):
-        with pytest.raises(ValueError, match=r"`sample_weight\['a'\]` must be one weigh"):
+        with pytest.raises(
+            ValueError, match=r"`sample_weight\['a'\]` must be one weigh"
+        ):
             pack(make_adapter([A]), [1, 0, 1], sample_weight={"a": wrong})
 
     def test_an_unknown_task_is_an_error(self, make_adapter):
         weights = {"ab": [1, 2, 3]}
-        with pytest.raises(ValueError, match="`sample_weight` names an unknown .* 'ab'"):
+        with pytest.raises(
+            ValueError, match=r"`sample_weight` names an unknown .* 'ab'"
+        ):
             pack(make_adapter([A]), [1, 0, 1], sample_weight=weights)
 
     def test_a_column_needs_a_frame(self, make_adapter):
-        with pytest.raises(ValueError, match="name a column only where `x` is a DataFra"):
+        with pytest.raises(
+            ValueError, match="name a column only where `x` is a DataFra"
+        ):
             pack(make_adapter([A]), [1, 0, 1], sample_weight="w")
 
 
@@ -261,12 +273,16 @@ class TestClassWeights:
     @pytest.mark.parametrize("value", ["Osl", 0, None])
     def test_a_value_that_is_no_class_is_an_error(self, make_adapter, value):
         weights = {"city": {value: 5}}
-        with pytest.raises(ValueError, match=r"no class of task 'city'.* \['Rome', 'Osl"):
+        with pytest.raises(
+            ValueError, match=r"no class of task 'city'.* \['Rome', 'Osl"
+        ):
             pack(make_adapter([CITY]), {"city": ["Rome"] * 3}, class_weight=weights)
 
     def test_a_value_of_a_binary_task_must_be_known(self, make_adapter):
         weights = {"b": {"No": 2, "yes": 3}}
-        with pytest.raises(ValueError, match=r"'No' is no class .* named with `classes=`"):
+        with pytest.raises(
+            ValueError, match=r"'No' is no class .* named with `classes=`"
+        ):
             pack(make_adapter([B]), ["no", "yes", "no"], class_weight=weights)
 
     def test_a_class_named_twice_is_an_error(self, make_adapter):
@@ -276,11 +292,15 @@ class TestClassWeights:
 
     @pytest.mark.parametrize("wrong", [-1, NAN, "2"])
     def test_a_wrong_factor_is_an_error(self, make_adapter, wrong):
-        with pytest.raises(ValueError, match=r"`class_weight of task 'a'\[1\]` must be a"):
+        with pytest.raises(
+            ValueError, match=r"`class_weight of task 'a'\[1\]` must be a"
+        ):
             pack(make_adapter([A]), [0, 1, 1], class_weight={"a": {1: wrong}})
 
     def test_the_form_of_keras_is_told_from_ours(self, make_adapter):
-        with pytest.raises(ValueError, match=r"names an unknown task. Received: 0. Known"):
+        with pytest.raises(
+            ValueError, match=r"names an unknown task. Received: 0. Known"
+        ):
             pack(make_adapter([A]), [0, 1, 1], class_weight={0: 1, 1: 5})
 
     @pytest.mark.parametrize("wrong", [[1, 5], {"a": [1, 5]}])
@@ -289,7 +309,9 @@ class TestClassWeights:
             pack(make_adapter([A]), [0, 1, 1], class_weight=wrong)
 
     def test_a_regression_has_none(self, make_adapter):
-        with pytest.raises(ValueError, match="`class_weight` needs classes, which Regr"):
+        with pytest.raises(
+            ValueError, match="`class_weight` needs classes, which Regr"
+        ):
             pack(make_adapter([AGE]), [0, 1, 1], class_weight={"age": {0: 1}})
 
 

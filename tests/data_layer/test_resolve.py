@@ -137,5 +137,7 @@ def test_a_label_column_that_is_missing_is_an_error():
     "task", [KIND, kmtl.BinaryTask("t"), kmtl.RegressionTask("t")], ids=str
 )
 def test_a_column_without_any_label_is_an_error(task):
-    with pytest.raises(ValueError, match=r"Every label of task 't' is missing .* 2 rows"):
+    with pytest.raises(
+        ValueError, match=r"Every label of task 't' is missing .* 2 rows"
+    ):
         classes_of(task, [None, np.nan])

@@ -19,7 +19,9 @@ def auc(logits, labels, weights=None):
     step = step_of(metric)
     state = tf.zeros((labels.shape[1], metric.width), metric.dtype)
     for start in range(0, len(labels), BATCH):
-        state = step(state, *(a[start : start + BATCH] for a in (logits, labels, weights)))
+        state = step(
+            state, *(a[start : start + BATCH] for a in (logits, labels, weights))
+        )
     return metric.result(np.asarray(state))
 
 
