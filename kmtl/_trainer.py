@@ -126,7 +126,7 @@ class Trainer(keras.Model):
     @functools.cached_property
     def encoder(self) -> keras.Model:
         """The part that tasks share: a model from the inputs to the representation."""
-        return keras.Model(self.inputs, self._representation(), name="encoder")
+        return keras.Model(self.input, self._representation(), name="encoder")
 
     @functools.cached_property
     def heads(self) -> keras.Model:
@@ -169,6 +169,8 @@ class Trainer(keras.Model):
         return self.outputs_layer.activate(self.outputs_layer.stack(logits))
 
     def _logits(self, x: Any, *, training: bool) -> Sequence[Tensor]:
+        if not isinstance(self.input, dict):
+            (x,) = x.values()
         logits: Any = self.heads(self.encoder(x, training=training), training=training)
         return logits if isinstance(logits, (list, tuple)) else [logits]
 

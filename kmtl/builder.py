@@ -156,6 +156,11 @@ def _named_input(name: str, part: Any) -> Tensor:
     if isinstance(part, (tuple, list)):
         return keras.Input(tuple(part), name=name)
     if isinstance(part, keras.KerasTensor):
+        if part.name != name:
+            raise ValueError(
+                f"Input {name!r} must be called so: keras.Input(..., name={name!r}). "
+                f"Received: an input with the name {part.name!r}."
+            )
         return part
     raise TypeError(
         f"Input {name!r} must be a keras.Input, an array or a shape. "

@@ -28,9 +28,9 @@ def some_labels(tasks, rows=24, seed=1):
     """Labels of every task, none missing, as floats."""
     rng = np.random.default_rng(seed)
     draws = {
-        kmtl.BinaryTask: lambda task: rng.integers(0, 2, rows),
+        kmtl.BinaryTask: lambda _: rng.integers(0, 2, rows),
         kmtl.MulticlassTask: lambda task: rng.integers(0, task.units, rows),
-        kmtl.RegressionTask: lambda task: rng.uniform(0.1, 0.9, rows),
+        kmtl.RegressionTask: lambda _: rng.uniform(0.1, 0.9, rows),
     }
     return {task.name: draws[type(task)](task).astype(float) for task in tasks}
 

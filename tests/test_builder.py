@@ -108,7 +108,7 @@ def test_outputs_are_in_the_order_of_the_tasks():
         keras.layers.Dense(4),
         [keras.layers.Dense(4), keras.layers.ReLU()],
         keras.Sequential([keras.layers.Dense(4)]),
-        lambda x: keras.layers.Dense(4)(x),
+        lambda x: keras.ops.relu(keras.layers.Dense(4)(x)),
     ],
     ids=lambda trunk: type(trunk).__name__,
 )
@@ -153,7 +153,7 @@ def test_a_regression_head_may_give_a_vector():
     assert np.isfinite(history["loss"]).all()
 
 
-def test_everything_may_be_float64(table):
+def test_everything_may_be_float64():
     keras.config.set_floatx("float64")
     try:
         model = build(tasks=[A, AGE, CITY])
@@ -211,6 +211,13 @@ class TestWrongArguments:
             TypeError, match=r"`inputs` must be a DataFrame, TabularFeatu"
         ):
             build(inputs)
+
+    @pytest.mark.parametrize("name", [None, "b"])
+    def test_a_named_input_bears_its_name(self, name):
+        with pytest.raises(
+            ValueError, match=r"called so: keras.Input\(..., name='a'\)"
+        ):
+            build({"a": keras.Input((2,), name=name)})
 
     def test_a_named_input_of_no_known_kind_is_an_error(self):
         with pytest.raises(

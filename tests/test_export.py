@@ -55,7 +55,7 @@ def test_the_batch_may_have_any_size(model, path, rows):
     assert_same(served(path, inputs=x), model.predict(x, verbose=0))
 
 
-def test_outputs_are_named_by_task_and_of_float32(model, path):
+def test_outputs_are_named_by_task_and_of_float32(path):
     outputs = signature_of(path).structured_outputs
     assert {n: (s.shape[1], s.dtype) for n, s in outputs.items()} == {
         "click": (1, tf.float32),
@@ -153,7 +153,7 @@ def test_a_loaded_model_exports_the_same(model, path, tmp_path):
     assert_same(served(other, inputs=some_inputs()), expected)
 
 
-def pretend_to_write(model, folder):
+def pretend_to_write(_, folder):
     folder.mkdir()
     (folder / "saved_model.pb").write_text("half")
 

@@ -40,7 +40,8 @@ def train(scope):
     evaluated = model.evaluate(x, y, batch_size=8, return_dict=True, verbose=0)
     outputs = {k: v.tolist() for k, v in model.predict(x, verbose=0).items()}
     weights = [w.tolist() for w in model.get_weights()]
-    return {"fit": history, "evaluate": evaluated, "outputs": outputs, "weights": weights}
+    logs = {"fit": history, "evaluate": evaluated}
+    return {**logs, "outputs": outputs, "weights": weights}
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2

@@ -162,7 +162,8 @@ def half_weights():
     return {task.name: 0.5 + i / 10 for i, task in enumerate(every_loss()[0])}
 
 
-def test_every_loss_equals_keras_in_float64(in_float64):
+@pytest.mark.usefixtures("in_float64")
+def test_every_loss_equals_keras_in_float64():
     model, twin, ours, theirs = trained_pair()
     assert {n: ours[n] for n in theirs} == pytest.approx(theirs, rel=1e-12)
     assert_same_weights(model, twin, rtol=1e-12, atol=1e-15)
@@ -174,7 +175,8 @@ def test_every_loss_equals_keras_in_float32():
     assert_same_weights(model, twin, rtol=1e-5, atol=1e-6)
 
 
-def test_weighted_losses_and_their_gradients_equal_keras(in_float64):
+@pytest.mark.usefixtures("in_float64")
+def test_weighted_losses_and_their_gradients_equal_keras():
     model, twin, ours, theirs = trained_pair(half_weights())
     assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-12)
     assert_same_weights(model, twin, rtol=1e-12, atol=1e-15)
@@ -189,8 +191,9 @@ def default_losses():
     }
 
 
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "lion"])
-def test_five_steps_equal_keras(in_float64, optimizer):
+def test_five_steps_equal_keras(optimizer):
     weights = {"click": 0.5, "price": 2.0}
     model = build(some_tasks(), optimizer=optimizer, loss_weights=weights)
     twin = plain_twin(model)
@@ -206,7 +209,8 @@ def test_five_steps_equal_keras(in_float64, optimizer):
     assert_same_weights(model, twin, rtol=1e-9, atol=1e-12)
 
 
-def test_hidden_layers_and_penalties_equal_keras(in_float64):
+@pytest.mark.usefixtures("in_float64")
+def test_hidden_layers_and_penalties_equal_keras():
     trunk = kmtl.trunks.MLP([8], activation="tanh", kernel_regularizer="l2")
     model = build(some_tasks(), trunk=trunk, head_units=(6, 5))
     twin = plain_twin(model)
@@ -229,7 +233,8 @@ def test_compiled_training_equals_keras(jit_compile):
     assert_same_weights(model, twin, rtol=1e-5, atol=1e-6)
 
 
-def test_one_task_equals_a_single_task_keras_model(in_float64):
+@pytest.mark.usefixtures("in_float64")
+def test_one_task_equals_a_single_task_keras_model():
     model = build([BinaryTask("click")], head_units=(6,))
     twin = keras.Sequential(
         [
@@ -249,7 +254,8 @@ def test_one_task_equals_a_single_task_keras_model(in_float64):
     assert_same_weights(model, twin, rtol=1e-12, atol=1e-15)
 
 
-def test_evaluation_equals_keras(in_float64):
+@pytest.mark.usefixtures("in_float64")
+def test_evaluation_equals_keras():
     tasks, losses, activations = every_loss()
     model = build(tasks)
     twin = plain_twin(model, activations)

@@ -1,4 +1,4 @@
-"""Frozen and absent tasks: their slices and what the optimizer keeps stay as they are."""
+"""Frozen and absent tasks: slices and optimizer slots stay as they are."""
 
 import keras
 import numpy as np
@@ -14,15 +14,15 @@ from small import (
 
 from kmtl import BinaryTask, RegressionTask
 
-O = keras.optimizers  # noqa: E741
+K = keras.optimizers
 OPTIMIZERS = {
-    "momentum": lambda: O.SGD(0.1, momentum=0.9),
-    "nesterov": lambda: O.SGD(0.1, momentum=0.9, nesterov=True),
-    "adam": lambda: O.Adam(0.05),
-    "amsgrad": lambda: O.Adam(0.05, amsgrad=True),
-    "adamw": lambda: O.AdamW(0.05, weight_decay=0.1),
-    "rmsprop": lambda: O.RMSprop(0.05, momentum=0.5, centered=True),
-    "lion": lambda: O.Lion(0.01),
+    "momentum": lambda: K.SGD(0.1, momentum=0.9),
+    "nesterov": lambda: K.SGD(0.1, momentum=0.9, nesterov=True),
+    "adam": lambda: K.Adam(0.05),
+    "amsgrad": lambda: K.Adam(0.05, amsgrad=True),
+    "adamw": lambda: K.AdamW(0.05, weight_decay=0.1),
+    "rmsprop": lambda: K.RMSprop(0.05, momentum=0.5, centered=True),
+    "lion": lambda: K.Lion(0.01),
 }
 X = some_inputs()
 Y = some_labels(some_tasks())
@@ -95,7 +95,7 @@ def test_an_unfrozen_task_trains_again():
 
 
 def test_freezing_takes_effect_in_a_compiled_step():
-    model = build(some_tasks(), optimizer=O.Adam(0.05))
+    model = build(some_tasks(), optimizer=K.Adam(0.05))
     model.compile(run_eagerly=False, jit_compile=False)
     fit(model, X, Y)
     before = slices_and_slots(model, "buy")
@@ -106,7 +106,7 @@ def test_freezing_takes_effect_in_a_compiled_step():
 
 def test_a_frozen_head_of_its_own_does_not_move():
     tasks = [BinaryTask("own", head=keras.layers.Dense(1)), BinaryTask("buy")]
-    model = build(tasks, optimizer=O.Adam(0.05))
+    model = build(tasks, optimizer=K.Adam(0.05))
     y = {"own": Y["click"], "buy": Y["buy"]}
     fit(model, X, y)
     head = next(
@@ -143,7 +143,7 @@ def test_freeze_absent_holds_a_task_without_labels_in_the_batch(name):
 def test_freeze_absent_looks_at_each_batch():
     # Labels in the first of three batches only: one step, as if there were no others.
     model, once = (
-        build([BinaryTask("a"), BinaryTask("b")], optimizer=O.SGD(0.1, momentum=0.9))
+        build([BinaryTask("a"), BinaryTask("b")], optimizer=K.SGD(0.1, momentum=0.9))
         for _ in range(2)
     )
     rare = np.where(np.arange(24) < 8, Y["buy"], np.nan)
@@ -155,7 +155,7 @@ def test_freeze_absent_looks_at_each_batch():
 
 
 def test_an_absent_task_moves_on_as_in_keras_unless_asked():
-    model = build(some_tasks(), optimizer=O.SGD(0.1, momentum=0.9))
+    model = build(some_tasks(), optimizer=K.SGD(0.1, momentum=0.9))
     fit(model, X, Y)
     before = head_slices(model, "buy")
     fit(model, X, {k: v for k, v in Y.items() if k != "buy"})
@@ -163,7 +163,7 @@ def test_an_absent_task_moves_on_as_in_keras_unless_asked():
 
 
 def test_full_labels_train_the_same_with_freeze_absent():
-    plain, holding = (build(some_tasks(), optimizer=O.Adam(0.05)) for _ in range(2))
+    plain, holding = (build(some_tasks(), optimizer=K.Adam(0.05)) for _ in range(2))
     holding.compile(freeze_absent=True)
     assert fit(plain, X, Y, epochs=2) == fit(holding, X, Y, epochs=2)
     assert_equal(plain.get_weights(), holding.get_weights())

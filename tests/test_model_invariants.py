@@ -41,7 +41,8 @@ def assert_equal_weights(some, others, **tolerance):
         np.testing.assert_allclose(one, other, **tolerance)
 
 
-def test_a_loss_weight_of_zero_equals_the_task_removed(in_float64, batch):
+@pytest.mark.usefixtures("in_float64")
+def test_a_loss_weight_of_zero_equals_the_task_removed(batch):
     x, y = batch
     model = build(some_tasks(), loss_weights={"colour": 0.0, "buy": 0.0})
     fewer = build([some_tasks()[0], some_tasks()[2]])
@@ -55,7 +56,8 @@ def test_a_loss_weight_of_zero_equals_the_task_removed(in_float64, batch):
         )
 
 
-def test_a_task_with_no_labels_equals_the_task_removed(in_float64, batch):
+@pytest.mark.usefixtures("in_float64")
+def test_a_task_with_no_labels_equals_the_task_removed(batch):
     x, y = batch
     model, fewer = build(some_tasks()), build(some_tasks()[:3])
     partial = {name: y[name] for name in fewer.task_names}
@@ -64,8 +66,9 @@ def test_a_task_with_no_labels_equals_the_task_removed(in_float64, batch):
     assert_equal_weights(encoder_of(model), encoder_of(fewer), rtol=1e-12)
 
 
+@pytest.mark.usefixtures("in_float64")
 @pytest.mark.parametrize("task", ["click", "colour", "price"])
-def test_missing_labels_equal_rows_removed(in_float64, batch, task):
+def test_missing_labels_equal_rows_removed(batch, task):
     x, y = batch
     kind = next(t for t in some_tasks() if t.name == task)
     missing = np.where(np.arange(24) % 3 == 0, np.nan, y[task])
@@ -77,7 +80,8 @@ def test_missing_labels_equal_rows_removed(in_float64, batch, task):
     assert_equal_weights(model.get_weights(), fewer.get_weights(), rtol=1e-12)
 
 
-def test_missing_labels_of_one_task_leave_its_siblings_alone(in_float64, batch):
+@pytest.mark.usefixtures("in_float64")
+def test_missing_labels_of_one_task_leave_its_siblings_alone(batch):
     x, y = batch
     model, full = build(some_tasks()), build(some_tasks())
     missing = {**y, "buy": np.where(np.arange(24) % 3 == 0, np.nan, y["buy"])}
@@ -87,7 +91,8 @@ def test_missing_labels_of_one_task_leave_its_siblings_alone(in_float64, batch):
         assert logs[name] == expected[name]
 
 
-def test_a_loss_is_as_loud_with_a_third_of_its_labels(in_float64, batch):
+@pytest.mark.usefixtures("in_float64")
+def test_a_loss_is_as_loud_with_a_third_of_its_labels(batch):
     x, y = batch
     x, y = np.tile(x, (3, 1)), {k: np.tile(v, 3) for k, v in y.items()}
     labelled = {**y, "click": np.where(np.arange(72) < 24, y["click"], np.nan)}
@@ -97,7 +102,8 @@ def test_a_loss_is_as_loud_with_a_third_of_its_labels(in_float64, batch):
     assert_equal_weights(model.get_weights(), full.get_weights(), rtol=1e-12)
 
 
-def test_a_sample_weight_of_zero_equals_the_row_removed(in_float64, batch):
+@pytest.mark.usefixtures("in_float64")
+def test_a_sample_weight_of_zero_equals_the_row_removed(batch):
     x, y = batch
     model, fewer = build(some_tasks()), build(some_tasks())
     weight = np.where(np.arange(24) % 4 == 1, 0.0, 1.0)
@@ -108,7 +114,8 @@ def test_a_sample_weight_of_zero_equals_the_row_removed(in_float64, batch):
     assert_equal_weights(model.get_weights(), fewer.get_weights(), rtol=1e-12)
 
 
-def test_integer_sample_weights_equal_rows_repeated(in_float64, batch):
+@pytest.mark.usefixtures("in_float64")
+def test_integer_sample_weights_equal_rows_repeated(batch):
     x, y = batch
     model, repeated = build(some_tasks()), build(some_tasks())
     weight = np.arange(24) % 3 + 1
@@ -147,7 +154,8 @@ def test_a_batch_without_a_label_leaves_the_weights_finite(loss):
     assert all(np.isfinite(w).all() for w in weights_by_path(model).values())
 
 
-def test_class_weights_train_as_sample_weights_do(in_float64, batch):
+@pytest.mark.usefixtures("in_float64")
+def test_class_weights_train_as_sample_weights_do(batch):
     x, y = batch
     weighted = build(some_tasks())
     factors = {"buy": {0: 1.0, 1: 5.0}, "colour": {2: 3.0}}
@@ -182,7 +190,8 @@ def test_class_weights_count_in_the_training_loss_only(batch):
     assert logs["val_buy_loss"] == evaluate(weighted, x, y)["buy_loss"]
 
 
-def test_the_order_of_tasks_changes_nothing(in_float64, batch):
+@pytest.mark.usefixtures("in_float64")
+def test_the_order_of_tasks_changes_nothing(batch):
     x, y = batch
     model, other = build(some_tasks()), build(some_tasks()[::-1])
     logs, expected = fit(model, x, y), fit(other, x, y)
@@ -217,7 +226,8 @@ def test_siblings_differ_and_have_the_spread_of_a_dense_layer():
     )
 
 
-def test_units_of_labels_do_not_matter_when_standardized(in_float64):
+@pytest.mark.usefixtures("in_float64")
+def test_units_of_labels_do_not_matter_when_standardized():
     x = some_inputs()
     price = some_labels(some_tasks())["price"]
     task = RegressionTask("price", metrics=["mae", "r2"])

@@ -74,23 +74,26 @@ def test_outputs_are_float32_under_mixed_precision(policy):
     assert model.encoder.output.dtype == policy.removeprefix("mixed_")
     assert {values.dtype for values in predictions.values()} == {np.dtype("float32")}
     assert {output.dtype for output in model.output.values()} == {"float32"}
-    assert np.isfinite([values for values in logs.values()]).all()
+    assert np.isfinite(list(logs.values())).all()
 
 
-def test_mixed_precision_stays_near_float32(eager, policy):
+@pytest.mark.usefixtures("policy")
+def test_mixed_precision_stays_near_float32(eager):
     _, logs, _ = trained(run_eagerly=True)
     for name in ("loss", "click_loss", "colour_loss", "price_loss"):
         assert logs[name] == pytest.approx(eager[0][name], rel=0.05)
 
 
 @pytest.mark.slow
-def test_mixed_precision_runs_under_xla(policy):
+@pytest.mark.usefixtures("policy")
+def test_mixed_precision_runs_under_xla():
     _, logs, predictions = trained(epochs=1, jit_compile=True)
     assert np.isfinite(logs["loss"]).all()
     assert all(np.isfinite(values).all() for values in predictions.values())
 
 
-def test_a_mixed_model_comes_back_from_a_file(policy, tmp_path):
+@pytest.mark.usefixtures("policy")
+def test_a_mixed_model_comes_back_from_a_file(tmp_path):
     model, _, predictions = trained(run_eagerly=True)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

@@ -7,21 +7,21 @@ from small import build, fit, head_slices, some_inputs, some_labels, some_tasks
 
 from kmtl import BinaryTask, MulticlassTask
 
-O = keras.optimizers  # noqa: E741
-COUPLED = [O.Lamb(), O.Adafactor(), O.Muon(), O.SGD(clipnorm=1.0), O.Adam(clipnorm=1.0)]
+K = keras.optimizers
+COUPLED = [K.Lamb(), K.Adafactor(), K.Muon(), K.SGD(clipnorm=1.0), K.Adam(clipnorm=1.0)]
 ELEMENT_WISE = [
-    O.SGD(momentum=0.9),
-    O.Adam(),
-    O.AdamW(),
-    O.Nadam(),
-    O.RMSprop(),
-    O.Lion(),
-    O.Adagrad(),
-    O.Adadelta(),
-    O.Adamax(),
-    O.Ftrl(),
-    O.SGD(global_clipnorm=0.1),
-    O.SGD(clipvalue=0.1),
+    K.SGD(momentum=0.9),
+    K.Adam(),
+    K.AdamW(),
+    K.Nadam(),
+    K.RMSprop(),
+    K.Lion(),
+    K.Adagrad(),
+    K.Adadelta(),
+    K.Adamax(),
+    K.Ftrl(),
+    K.SGD(global_clipnorm=0.1),
+    K.SGD(clipvalue=0.1),
 ]
 
 
@@ -40,10 +40,10 @@ def test_an_optimizer_that_couples_tasks_is_refused(optimizer):
         build(some_tasks(), optimizer=copy(optimizer))
 
 
-@pytest.mark.parametrize("wrap", [O.LossScaleOptimizer])
+@pytest.mark.parametrize("wrap", [K.LossScaleOptimizer])
 def test_a_wrapped_optimizer_is_looked_into(wrap):
     with pytest.raises(ValueError, match="`optimizer` Lamb works on whole variables"):
-        build(some_tasks(), optimizer=wrap(O.Lamb()))
+        build(some_tasks(), optimizer=wrap(K.Lamb()))
 
 
 @pytest.mark.parametrize("optimizer", COUPLED, ids=name_of)
@@ -78,7 +78,7 @@ def test_a_stacked_task_trains_as_it_would_alone(optimizer):
 
 
 def test_global_clipnorm_clips_the_norm_over_all_variables():
-    start = build(some_tasks(), optimizer=O.SGD(1.0, global_clipnorm=0.01))
+    start = build(some_tasks(), optimizer=K.SGD(1.0, global_clipnorm=0.01))
     before = start.get_weights()
     fit(start, some_inputs(), some_labels(some_tasks()), batch_size=24)
     moved = [a - b for a, b in zip(before, start.get_weights(), strict=True)]

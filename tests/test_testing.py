@@ -198,6 +198,7 @@ def test_check_sharing_finds_a_sharing_that_depends_on_the_order():
 
 def test_check_sharing_finds_what_no_task_uses():
     def wasteful(trunk, inputs, tasks):
+        del tasks
         shared = trunk(inputs)
         return keras.ops.concatenate([shared, 0.0 * trunk(inputs)], axis=-1)
 

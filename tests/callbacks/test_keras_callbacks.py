@@ -53,9 +53,7 @@ def test_early_stopping_brings_back_the_best_weights(model):
     values = [0.5, 0.9, 0.4, 0.3]
     stopping = C.EarlyStopping("val_buy_auc", patience=2, restore_best_weights=True)
     kept = []
-    keep = C.LambdaCallback(
-        on_epoch_end=lambda e, logs: kept.append(model.get_weights())
-    )
+    keep = C.LambdaCallback(on_epoch_end=lambda *_: kept.append(model.get_weights()))
     callbacks = [FakeLogs("val_buy_auc", values), keep, stopping]
     model.fit(X, Y, epochs=4, verbose=0, validation_data=(X, Y), callbacks=callbacks)
     for ours, best in zip(model.get_weights(), kept[1], strict=True):
@@ -76,9 +74,7 @@ def test_checkpoints_keep_the_best_epoch(model, tmp_path, name):
     path = tmp_path / "best.keras"
     checkpoint = C.ModelCheckpoint(path, monitor=name, save_best_only=True)
     kept = []
-    keep = C.LambdaCallback(
-        on_epoch_end=lambda e, logs: kept.append(model.get_weights())
-    )
+    keep = C.LambdaCallback(on_epoch_end=lambda *_: kept.append(model.get_weights()))
     callbacks = [FakeLogs(name, values), keep, checkpoint]
     model.fit(X, Y, epochs=3, verbose=0, validation_data=(X, Y), callbacks=callbacks)
     best = keras.models.load_model(path)
@@ -111,6 +107,7 @@ def test_the_learning_rate_falls_on_a_plateau(model, name):
 def test_an_interrupted_training_goes_on(tmp_path):
     class Interrupt(C.Callback):
         def on_epoch_begin(self, epoch, logs=None):
+            del logs
             if epoch == 2:
                 raise KeyboardInterrupt
 
@@ -171,7 +168,7 @@ def test_a_history_holds_every_name(model):
 
 def test_logs_of_a_callback_hold_the_exact_values(model):
     seen = {}
-    record = C.LambdaCallback(on_epoch_end=lambda e, logs: seen.update(logs))
+    record = C.LambdaCallback(on_epoch_end=lambda _, logs: seen.update(logs))
     assert fit(model, X, Y, callbacks=[record]) == seen
 
 

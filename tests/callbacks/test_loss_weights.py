@@ -92,6 +92,6 @@ def test_a_schedule_must_be_a_function():
 
 
 def test_a_schedule_that_names_an_unknown_task_is_refused():
-    schedule = LossWeightSchedule(lambda epoch: {"bye": 1.0})
+    schedule = LossWeightSchedule(lambda _: {"bye": 1.0})
     with pytest.raises(ValueError, match="Did you mean 'buy'"):
         fit(build(some_tasks()), X, Y, callbacks=[schedule])

@@ -35,7 +35,7 @@ def test_the_epoch_is_named():
     model = build(TASKS)
     fit(model, X, labels([]))
     callbacks = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: epoch == 1 and model.set_weights(bad)
+        on_epoch_begin=lambda epoch, _: epoch == 1 and model.set_weights(bad)
     )
     bad = [np.full_like(w, np.inf) for w in model.get_weights()]
     with pytest.raises(FloatingPointError, match="of epoch 2"):
@@ -58,7 +58,7 @@ def test_a_missing_label_is_not_an_infinite_loss():
 def test_a_long_epoch_is_stopped_before_its_end():
     seen = []
     count = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda b, logs: seen.append(b)
+        on_train_batch_end=lambda batch, _: seen.append(batch)
     )
     y = {"price": np.r_[0.0, np.ones(119)]}
     with pytest.raises(FloatingPointError, match="at batch 1 of"):

@@ -1,4 +1,4 @@
-"""The last layer: names, units and dtypes of the outputs, and what a model must keep."""
+"""The last layer: names, units, dtypes of outputs, and what a model must keep."""
 
 import json
 
@@ -18,9 +18,8 @@ TASKS = [
     RegressionTask("rank", standardize=False),
 ]
 RNG = np.random.default_rng(0)
-LOGITS = [
-    RNG.normal(size=(4, n, u)).astype("float32") for n, u in [(2, 1), (2, 1), (1, 3)]
-]
+SIZES = [(2, 1), (2, 1), (1, 3)]  # tasks and units of each group
+LOGITS = [RNG.normal(size=(4, *size)).astype("float32") for size in SIZES]
 
 
 @pytest.fixture
