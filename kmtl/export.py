@@ -66,7 +66,12 @@ def serving_model(model: MTLModel) -> keras.Model:
         A model from raw inputs by name to outputs by task name.
     """
     if model.features is None:
-        return keras.Model(model.named_inputs, model(model.input))
+        inputs = {
+            name: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=name)
+            for name, tensor in model.named_inputs.items()
+        }
+        single = None if isinstance(model.input, dict) else next(iter(inputs.values()))
+        return keras.Model(inputs, model(inputs if single is None else single))
     preprocessing = model.features.preprocessing_model()
     return keras.Model(preprocessing.input, model(preprocessing.output))
 
