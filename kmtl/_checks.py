@@ -5,12 +5,17 @@ received and, where one is known, the remedy.
 """
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+_LEGAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# Names that would collide with the logged total and its parts.
+_RESERVED_NAMES = frozenset({"loss", "val", "mean"})
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
@@ -108,6 +113,21 @@ def check_unique(names: Iterable[Hashable], subject: str) -> None:
 def is_number(value: Any) -> bool:
     """Whether a value is a real number, of Python or NumPy; truth values are none."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_task_name(name: Any) -> None:
+    """Raises `ValueError` unless `name` can name a Keras layer and a TensorFlow op."""
+    if not isinstance(name, str) or not _LEGAL_NAME.fullmatch(name):
+        raise ValueError(
+            "`name` of a task must be letters, digits, '_', '.' or '-', starting with "
+            "a letter or a digit (it names a TensorFlow scope); put the column's name "
+            f"in `label`. Received: {name!r}."
+        )
+    if name in _RESERVED_NAMES:
+        raise ValueError(
+            f"`name` of a task must not be one of {sorted(_RESERVED_NAMES)}, which "
+            f"name totals in the logs. Received: {name!r}."
+        )
 
 
 def check_label_value(value: Any, subject: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
+from kmtl._checks import shorten
 from kmtl._trainer import Trainer
 from kmtl._typing import ByTask
 from kmtl.data import Adapter, Packer, encoded_labels, input_dataset, pack_dataset
@@ -21,9 +22,12 @@ def prepare(
     sample_weight: Any = None,
     class_weight: ByTask | None = None,
     training: bool,
+    whole: bool = True,
 ) -> tuple[Any, Any]:
-    """Returns inputs and packed labels, or a dataset of both and `None`."""
-    check_adapted(model, "evaluate")
+    """Returns inputs and packed labels, or a dataset of both and `None`.
+
+    `whole` says that these are all rows, not one batch of them.
+    """
     if not isinstance(x, tf.data.Dataset):
         _refuse_generators(x)
         return _adapter(model).batch(
@@ -32,6 +36,7 @@ def prepare(
             sample_weight=sample_weight,
             class_weight=class_weight,
             training=training,
+            whole=whole,
         )
     if y is not None or sample_weight is not None:
         raise ValueError(
@@ -80,10 +85,21 @@ def adapt_labels(model: Trainer, x: Any, y: Any, *, steps: int | None = None) ->
     if isinstance(x, tf.data.Dataset):
         encoded = encoded_labels(x, adapter, steps)
     else:
-        labels = adapter.labels(x, y)
-        given = [values for values in labels.values() if values is not None]
-        encoded = adapter.packer.encode(labels, len(given[0]) if given else 0)
+        encoded = adapter.packer.encode(adapter.labels(x, y))
     model.outputs_layer.adapt_labels(encoded)
+
+
+def label_columns(model: Trainer, frame: pd.DataFrame) -> pd.DataFrame:
+    """Returns the columns of a frame that hold labels, or raises if there are none."""
+    tasks = model.outputs_layer.tasks
+    known = {task.name for task in tasks} | {task.column for task in tasks}
+    labels = [column for column in frame.columns if column in known]
+    if not labels:
+        raise ValueError(
+            "`y` must have a label column of a task. Received columns: "
+            f"{shorten(frame.columns)}. Label columns: {shorten(sorted(known))}."
+        )
+    return frame[labels]
 
 
 def check_adapted(model: Trainer, action: str) -> None:

@@ -38,7 +38,8 @@ def build_mtl_model(
     Args:
         inputs: The training frame, of which every column that is no label is a
             feature; or `TabularFeatures`, an array of training samples, the shape of
-            one sample, a `keras.Input`, or a dict of them.
+            one sample, a `keras.Input`, or a dict of them. Token ids need
+            `keras.Input(shape, dtype="int32")`: a float16 cannot hold them.
         tasks: The tasks. Classes and label statistics are found in a training frame.
         trunk: What the tasks share: `kmtl.trunks.MLP` or `CNN`, a Keras model, a layer,
             a list of layers or a callable. `MLP([256, 128])` by default, for images

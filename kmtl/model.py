@@ -9,13 +9,14 @@ import pandas as pd
 import tensorflow as tf
 from keras import ops
 
-from kmtl._checks import check_known_keys
+from kmtl._checks import check_known_keys, check_unique
 from kmtl._loss_weights import LossWeights
 from kmtl._predict_frame import frame_columns
 from kmtl._prepare import (
     adapt_labels,
     by_task,
     check_adapted,
+    label_columns,
     prepare,
     prepare_inputs,
     prepare_validation,
@@ -23,6 +24,7 @@ from kmtl._prepare import (
 from kmtl._trainer import Trainer
 from kmtl._typing import ByTask
 from kmtl.callbacks._in_fit import evaluate_callbacks, fit_callbacks
+from kmtl.data import check_ends
 from kmtl.features import TabularFeatures
 from kmtl.tasks import Task
 
@@ -110,6 +112,10 @@ class MTLModel(Trainer):
             ValueError: If inputs, labels or weights are wrong.
             FloatingPointError: If the loss of a task is not finite.
         """
+        check_ends(x, arguments.get("steps_per_epoch"), "steps_per_epoch")
+        check_ends(
+            validation_data, arguments.get("validation_steps"), "validation_steps"
+        )
         self._adapt_labels_once(x, y, arguments.get("steps_per_epoch"))
         self._warn_of_weight_as_feature(sample_weight)
         x, y = prepare(
@@ -152,6 +158,7 @@ class MTLModel(Trainer):
             name.
         """
         if not _use_cached_eval_dataset:  # else `fit` has prepared the data
+            check_ends(x, arguments.get("steps"), "steps")
             x, y = prepare(self, x, y, sample_weight=sample_weight, training=False)
             callbacks = evaluate_callbacks(self, callbacks, verbose)
         else:
@@ -176,6 +183,7 @@ class MTLModel(Trainer):
             ValueError: If the statistics of regression labels are not known yet.
         """
         check_adapted(self, "predict")
+        check_ends(x, arguments.get("steps"), "steps")
         return by_task(self, super().predict(prepare_inputs(self, x), **arguments))
 
     def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:
@@ -200,6 +208,7 @@ class MTLModel(Trainer):
             sample_weight=sample_weight,
             class_weight=class_weight,
             training=True,
+            whole=False,
         )
         super().train_on_batch(x, y, return_dict=True)
         logs = self.get_metrics_result()
@@ -231,12 +240,17 @@ class MTLModel(Trainer):
 
         Returns:
             A DataFrame with the index of `x`, if that is one.
+
+        Raises:
+            ValueError: If two columns would have one name; rename a task.
         """
         index = x.index if isinstance(x, pd.DataFrame) else None
         predictions = self.predict(x, **arguments)
         columns: dict[str, Any] = {}
         for task in self.tasks:
-            columns.update(frame_columns(task, predictions[task.name], probabilities))
+            added = frame_columns(task, predictions[task.name], probabilities)
+            check_unique([*columns, *added], "columns of the predictions")
+            columns.update(added)
         return pd.DataFrame(columns, index=index)
 
     def adapt_labels(self, y: Any) -> None:
@@ -248,8 +262,12 @@ class MTLModel(Trainer):
         Args:
             y: A frame with label columns, labels by task name, or a dataset.
         """
-        holds_labels = isinstance(y, (pd.DataFrame, tf.data.Dataset))
-        adapt_labels(self, *((y, None) if holds_labels else (None, y)))
+        if isinstance(y, tf.data.Dataset):
+            adapt_labels(self, y, None)
+        elif isinstance(y, pd.DataFrame):
+            adapt_labels(self, None, label_columns(self, y))
+        else:
+            adapt_labels(self, None, y)
 
     def set_trainable(self, task: str, trainable: bool) -> None:
         """Freezes or unfreezes the head of one task.

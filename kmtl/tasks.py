@@ -6,7 +6,6 @@ classes) is set once by `dataclasses.replace` and then fixed.
 """
 
 import dataclasses
-import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import KW_ONLY, dataclass, field
 from numbers import Integral
@@ -19,6 +18,7 @@ from kmtl._checks import (
     as_tuple,
     check_class_weight,
     check_label_value,
+    check_task_name,
     check_unique,
     check_units,
     check_weight,
@@ -27,9 +27,6 @@ from kmtl._checks import (
 from kmtl._keras_gaps import serialize_loss
 from kmtl._typing import Config, LossLike, MetricLike
 
-_LEGAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-# Names that would collide with the logged total and its parts.
-_RESERVED_NAMES = frozenset({"loss", "val", "mean"})
 _KERAS_FIELDS = ("loss", "metrics")
 
 
@@ -267,21 +264,6 @@ class RegressionTask(Task):
 
     default_loss: ClassVar[str] = "mean_squared_error"
     default_metrics: ClassVar[tuple[str, ...]] = ("mae",)
-
-
-def check_task_name(name: Any) -> None:
-    """Raises `ValueError` unless `name` can name a Keras layer and a TensorFlow op."""
-    if not isinstance(name, str) or not _LEGAL_NAME.fullmatch(name):
-        raise ValueError(
-            "`name` of a task must be letters, digits, '_', '.' or '-', starting with "
-            "a letter or a digit (it names a TensorFlow scope); put the column's name "
-            f"in `label`. Received: {name!r}."
-        )
-    if name in _RESERVED_NAMES:
-        raise ValueError(
-            f"`name` of a task must not be one of {sorted(_RESERVED_NAMES)}, which "
-            f"name totals in the logs. Received: {name!r}."
-        )
 
 
 def check_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:

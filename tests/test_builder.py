@@ -53,7 +53,6 @@ X = np.zeros((4, 3))
         ({"vector": X}, {"vector": X}),
         ({"vector": keras.Input((3,), name="vector")}, {"vector": X}),
     ],
-    ids=str,
 )
 def test_inputs_are_given_in_many_ways(inputs, x):
     assert build(inputs).predict(x, verbose=0)["a"].shape == (4, 1)
@@ -68,7 +67,6 @@ def test_inputs_are_given_in_many_ways(inputs, x):
         (np.zeros((2, 3), "int64"), "float32"),
         (np.zeros((2, 3), "bool"), "float32"),
     ],
-    ids=str,
 )
 def test_only_images_of_bytes_stay_bytes(array, dtype):
     assert kmtl.build_mtl_model(array, [A]).input.dtype == dtype
@@ -203,9 +201,7 @@ class TestWrongArguments:
         with pytest.raises(ValueError, match="`head_units"):
             build(head_units=units)
 
-    @pytest.mark.parametrize(
-        "inputs", [None, 8, "frame", [[1, 2]], {}, (1.5,)], ids=str
-    )
+    @pytest.mark.parametrize("inputs", [None, 8, "frame", [[1, 2]], {}, (1.5,)])
     def test_inputs_of_no_known_kind_are_an_error(self, inputs):
         with pytest.raises(
             TypeError, match=r"`inputs` must be a DataFrame, TabularFeatu"
@@ -226,7 +222,7 @@ class TestWrongArguments:
             build({"a": (2,), "b": "c"})
 
     @pytest.mark.parametrize(
-        "inputs", [np.array([["a"]]), pd.Series([1, 2]), np.zeros(3)], ids=str
+        "inputs", [np.array([["a"]]), pd.Series([1, 2]), np.zeros(3)]
     )
     def test_an_array_without_numbers_or_rows_is_an_error(self, inputs):
         with pytest.raises(
@@ -238,7 +234,7 @@ class TestWrongArguments:
         with pytest.raises(ValueError, match="that of one sample, without the rows"):
             kmtl.build_mtl_model((1000, 8), [A])
 
-    @pytest.mark.parametrize("trunk", ["mlp", 3, [], kmtl.trunks.MLP, {}], ids=str)
+    @pytest.mark.parametrize("trunk", ["mlp", 3, [], kmtl.trunks.MLP, {}])
     def test_a_trunk_that_is_none_is_an_error(self, trunk):
         with pytest.raises(ValueError, match=r"`trunk` must be .* Received: "):
             build(trunk=trunk)
@@ -249,7 +245,7 @@ class TestWrongArguments:
         ):
             build(trunk=lambda x: None)  # noqa: ARG005
 
-    @pytest.mark.parametrize("sharing", ["hard", kmtl.sharing.Hard, 3], ids=str)
+    @pytest.mark.parametrize("sharing", ["hard", kmtl.sharing.Hard, 3])
     def test_a_sharing_that_is_none_is_an_error(self, sharing):
         with pytest.raises(
             TypeError, match=r"object such as `kmtl.sharing.Hard\(\)`. Re"
@@ -261,7 +257,7 @@ class TestWrongArguments:
         with pytest.raises(ValueError, match=message):
             build((8, 8, 1), trunk=keras.layers.Conv2D(4, 3))
 
-    @pytest.mark.parametrize(("task", "expected"), [(A, 1), (CITY, 3)], ids=str)
+    @pytest.mark.parametrize(("task", "expected"), [(A, 1), (CITY, 3)])
     def test_a_head_with_wrong_units_is_an_error(self, task, expected):
         task = dataclasses.replace(task, head=keras.layers.Dense(2))
         with pytest.raises(
@@ -269,16 +265,14 @@ class TestWrongArguments:
         ):
             build(tasks=[task])
 
-    @pytest.mark.parametrize("head", ["dense", 3, []], ids=str)
+    @pytest.mark.parametrize("head", ["dense", 3, []])
     def test_a_head_that_is_none_is_an_error(self, head):
         with pytest.raises(
             ValueError, match=r"`head of task 'a'` must be .* Received: "
         ):
             build(tasks=[kmtl.BinaryTask("a", head=head)])
 
-    @pytest.mark.parametrize(
-        "loss", [3, "nope", {"a": 1}, ["mse"], keras.losses.MeanSquaredError], ids=str
-    )
+    @pytest.mark.parametrize("loss", [3, "nope", {"a": 1}, ["mse"]])
     def test_a_loss_that_is_none_is_an_error(self, loss):
         with pytest.raises(
             ValueError, match="`loss` of task 'a' must be a Keras loss, it"
@@ -327,7 +321,7 @@ class TestWrongFrames:
         ):
             build(features, [AGE])
 
-    @pytest.mark.parametrize("task", [A, AGE, kmtl.MulticlassTask("city")], ids=str)
+    @pytest.mark.parametrize("task", [A, AGE, kmtl.MulticlassTask("city")])
     def test_a_task_without_any_label_is_an_error(self, table, task):
         table[task.name] = None
         with pytest.raises(

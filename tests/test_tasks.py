@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import kmtl
-from kmtl.tasks import Task, check_task_name, check_tasks
+from kmtl._checks import check_task_name
+from kmtl.tasks import Task, check_tasks
 
 KINDS = [kmtl.BinaryTask, kmtl.MulticlassTask, kmtl.RegressionTask]
 every_kind = pytest.mark.parametrize("kind", KINDS)

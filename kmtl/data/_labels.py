@@ -278,7 +278,11 @@ def _distinct(present: np.ndarray) -> list[Any]:
 
 
 def _equal(values: np.ndarray, value: Hashable) -> np.ndarray:
-    return np.asarray(pd.Series(values) == value, dtype=bool)
+    if values.dtype.kind not in _NUMERIC:
+        return np.array([v == value for v in values], dtype=bool)
+    if isinstance(value, str):
+        return np.zeros(values.shape, dtype=bool)
+    return values == value
 
 
 def _is_numeric(value: Any) -> bool:

@@ -116,9 +116,16 @@ class Packer:
         return [task.name for task in self.tasks]
 
     def _standardize(self, index: int, column: np.ndarray) -> np.ndarray:
-        if self.mean[index] == 0 and self.scale[index] == 1:
+        mean, scale = self.mean[index], self.scale[index]
+        if mean == 0 and scale == 1:
             return column
-        return (column - self.mean[index]) / self.scale[index]
+        if np.isnan(mean) and not np.isnan(column).all():
+            raise ValueError(
+                "Mean and standard deviation of the labels of task "
+                f"{self.tasks[index].name!r} are not known yet; call `fit` or "
+                "`adapt_labels(y)` first."
+            )
+        return (column - mean) / scale
 
     def _by_group(self, columns: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         # A tuple: `tf.data` would take a list of arrays for one array.

@@ -44,8 +44,8 @@ def adapter(make_adapter):
     return make_adapter(TASKS, mean=1.5, scale=3.0)
 
 
-@pytest.mark.parametrize("weight", [None, [1.0, 2.0, 3.0, 4.0, 5.0], WEIGHTS], ids=str)
-@pytest.mark.parametrize("class_weight", [None, {"city": {"Oslo": 5}}], ids=str)
+@pytest.mark.parametrize("weight", [None, [1.0, 2.0, 3.0, 4.0, 5.0], WEIGHTS])
+@pytest.mark.parametrize("class_weight", [None, {"city": {"Oslo": 5}}])
 def test_a_dataset_gives_what_arrays_give(adapter, weight, class_weight):
     options = {"class_weight": class_weight, "training": True}
     expected = adapter.batch(X, Y, sample_weight=weight, **options)

@@ -73,7 +73,6 @@ def test_a_number_that_is_not_finite_is_named_with_the_remedy(wrong):
         np.array([[1j, 1j]]),
         None,
     ],
-    ids=str,
 )
 def test_what_is_no_number_is_named_with_the_remedy(x):
     with pytest.raises(
@@ -251,7 +250,7 @@ def test_a_column_of_a_dict_is_one_value_a_row(features, city):
         encode(wrong, specs_of(features), features)
 
 
-@pytest.mark.parametrize("x", [np.zeros((4, 3)), [{"age": 1}], None, "frame"], ids=str)
+@pytest.mark.parametrize("x", [np.zeros((4, 3)), [{"age": 1}], None, "frame"])
 def test_a_table_is_a_frame_or_a_dict(features, x):
     with pytest.raises(TypeError, match="`x` must be a DataFrame or a dict of columns"):
         encode(x, specs_of(features), features)

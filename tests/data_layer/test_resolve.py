@@ -29,7 +29,6 @@ KIND = kmtl.MulticlassTask("t")
         (pd.Categorical([2.0, 1.0]), (1, 2)),
         (["b", 1], (1, "b")),
     ],
-    ids=str,
 )
 def test_classes_are_found_and_sorted_or_those_of_the_category(values, classes):
     found = classes_of(KIND, values)
@@ -82,7 +81,6 @@ def test_intervals_are_no_classes():
         (pd.array([0, None], dtype="Int64"), (0, 1)),
         (pd.Categorical([1, 0]), (0, 1)),
     ],
-    ids=str,
 )
 def test_zeros_and_ones_keep_their_type(values, classes):
     found = classes_of(kmtl.BinaryTask("t"), values)
@@ -133,9 +131,7 @@ def test_a_label_column_that_is_missing_is_an_error():
         )
 
 
-@pytest.mark.parametrize(
-    "task", [KIND, kmtl.BinaryTask("t"), kmtl.RegressionTask("t")], ids=str
-)
+@pytest.mark.parametrize("task", [KIND, kmtl.BinaryTask("t"), kmtl.RegressionTask("t")])
 def test_a_column_without_any_label_is_an_error(task):
     with pytest.raises(
         ValueError, match=r"Every label of task 't' is missing .* 2 rows"
