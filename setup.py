@@ -28,11 +28,11 @@ setup(
     ],
     extras_require={
         "test": [
-            "pytest>=8",  # `filterwarnings` and markers as `pyproject.toml` sets them
-            "hypothesis>=6",  # properties of pure functions of small arrays
+            "pytest>=8",  # `pyproject.toml` is written for it
+            "hypothesis>=6.100",  # properties of pure functions of small arrays
             "scikit-learn>=1.5",  # the referee of metrics: exact ROC-AUC
-            "tensorboard>=2.20",  # TensorFlow's callback imports it
-            "matplotlib>=3.9",  # the examples' pictures are tested too
+            "tensorboard>=2.20",  # Keras' TensorBoard callback imports it
+            "matplotlib>=3.11",  # the pictures of the examples are tested too
         ],
         "dev": [
             # Pinned: a new formatter or checker must not turn an old commit red.
@@ -41,7 +41,7 @@ setup(
             "pandas-stubs==3.1.0.261029",
         ],
         "plot": [
-            "matplotlib>=3.9",  # learning curves; the first release built for NumPy 2
+            "matplotlib>=3.11",  # learning curves; 3.9 warns beside pyparsing 3.3
         ],
         "bench": [
             "scikit-learn>=1.5",  # logistic regression, trees, exact ROC-AUC

@@ -68,18 +68,16 @@ def balanced(labels):
     return {0: 0.5 / (1 - share), 1: 0.5 / share} if 0 < share < 1 else None
 
 
-def train(x, y, valid, *, units, dropout, rate, epochs, balance, seed):
+def train(x, y, valid, *, units, dropout, input_dropout, epochs, seed):
     """Builds and fits a model with one task for each column of `y`."""
     keras.utils.set_random_seed(seed)
-    tasks = [
-        kmtl.BinaryTask(name, class_weight=balanced(y[name]) if balance else None)
-        for name in y
-    ]
+    tasks = [kmtl.BinaryTask(name, class_weight=balanced(y[name])) for name in y]
+    hidden = kmtl.trunks.MLP([units], dropout=dropout)
     model = kmtl.build_mtl_model(
         x.shape[1:],
         tasks,
-        trunk=kmtl.trunks.MLP(units, dropout=dropout),
-        optimizer=keras.optimizers.Adam(rate),
+        trunk=lambda inputs: hidden(keras.layers.Dropout(input_dropout)(inputs)),
+        optimizer=keras.optimizers.Adam(1e-3),
     )
     best, best_epoch, weights = -np.inf, 0, None
     for epoch in range(epochs):
@@ -143,11 +141,10 @@ def toxcast_quality(args):
         model = train(
             *parts[0],
             parts[1],
-            units=[1024],
-            dropout=0.5,
-            rate=1e-3,
+            units=1024,
+            dropout=0.7,
+            input_dropout=0.5,
             epochs=args.epochs,
-            balance=True,
             seed=seed,
         )
         predicted = [model.predict(part[0], verbose=0) for part in parts[1:]]
@@ -178,7 +175,7 @@ def tox21_split(x, y, seed, args):
     cuts = [len(x) * 8 // 10, len(x) * 9 // 10]
     parts = [(x[i], y.iloc[i].reset_index(drop=True)) for i in np.split(order, cuts)]
     (x_train, y_train), valid, (x_test, y_test) = parts
-    form = {"units": [256], "dropout": 0.5, "rate": 1e-3, "balance": True}
+    form = {"units": 256, "dropout": 0.5, "input_dropout": 0.0}
     form |= {"epochs": args.epochs, "seed": seed}
     shared = train(x_train, y_train, valid, **form).predict(x_test, verbose=0)
     alone = {}

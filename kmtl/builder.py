@@ -63,8 +63,8 @@ def build_mtl_model(
         >>> model = kmtl.build_mtl_model(
         ...     (28, 28, 1), [kmtl.MulticlassTask("digit", classes=10)]
         ... )
-        >>> model.output_shape
-        {'digit': (None, 10)}
+        >>> model.output["digit"].shape
+        (None, 10)
     """
     tasks = check_tasks(tasks)
     check_units(head_units, "head_units")

@@ -89,6 +89,10 @@ class MTLModel(Trainer):
     ) -> keras.callbacks.History:
         """Trains the model; see `keras.Model.fit`.
 
+        Rows of `x`, `y` and weights belong together by position. What is wrong in a
+        dataset shows while it is read, as a `tf.errors.InvalidArgumentError` with the
+        same words.
+
         Args:
             x: A DataFrame, an array, a dict of arrays, or a `tf.data.Dataset`.
             y: Labels by task name, a dict or a DataFrame; left out, they are columns of

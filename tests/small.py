@@ -47,7 +47,7 @@ def build(tasks, *, seed=0, **options):
     return model
 
 
-def fit(model, x, y, *, epochs=1, batch_size=8, **options):
+def fit(model, x, y, *, epochs=1, batch_size=12, **options):
     """Trains without shuffling; returns the logs of the last epoch."""
     history = model.fit(
         x, y, epochs=epochs, batch_size=batch_size, shuffle=False, verbose=0, **options

@@ -16,13 +16,10 @@ from kmtl import BinaryTask, RegressionTask
 
 K = keras.optimizers
 OPTIMIZERS = {
-    "momentum": lambda: K.SGD(0.1, momentum=0.9),
-    "nesterov": lambda: K.SGD(0.1, momentum=0.9, nesterov=True),
-    "adam": lambda: K.Adam(0.05),
-    "amsgrad": lambda: K.Adam(0.05, amsgrad=True),
+    "momentum": lambda: K.SGD(0.1, momentum=0.9, nesterov=True),
+    "adam": lambda: K.Adam(0.05, amsgrad=True),
     "adamw": lambda: K.AdamW(0.05, weight_decay=0.1),
     "rmsprop": lambda: K.RMSprop(0.05, momentum=0.5, centered=True),
-    "lion": lambda: K.Lion(0.01),
 }
 X = some_inputs()
 Y = some_labels(some_tasks())

@@ -211,7 +211,7 @@ def test_keras_metrics_of_binary_tasks_equal_keras(trained, metric):
     outputs = model.predict(x, verbose=0)["buy"][known]
     plain.reset_state()
     plain.update_state(y["buy"][known, None], outputs)
-    value = logs[f"buy_{plain.name}"]
+    value = logs[f"buy_{metric if isinstance(metric, str) else plain.name}"]
     assert value == pytest.approx(float(np.mean(plain.result())), rel=1e-5)
 
 

@@ -199,8 +199,8 @@ def test_check_sharing_finds_a_sharing_that_depends_on_the_order():
 def test_check_sharing_finds_what_no_task_uses():
     def wasteful(trunk, inputs, tasks):
         del tasks
-        shared = trunk(inputs)
-        return keras.ops.concatenate([shared, 0.0 * trunk(inputs)], axis=-1)
+        unused = keras.layers.Dense(4)(inputs)
+        return keras.ops.concatenate([trunk(inputs), 0.0 * unused], axis=-1)
 
     with pytest.raises(AssertionError, match="must reach the variable"):
         testing.check_sharing(wasteful)

@@ -44,16 +44,20 @@ def encode_labels(task: Task, values: Any, shape: Shape) -> np.ndarray:
 
 def has_labels(task: Task, values: Any) -> bool:
     """Whether any label is not missing."""
-    flat = _to_array(task, values).ravel()
+    flat = _values_in(task, values)
     return not _missing_mask(task, flat).all()
 
 
 def distinct_labels(task: Task, values: Any) -> list[Any]:
     """Returns the distinct labels but missing ones, sorted if they can be compared."""
-    flat = _to_array(task, values).ravel()
-    if flat.dtype.kind not in _NUMERIC:
-        _, flat = _factorized(task, flat)
+    flat = _values_in(task, values)
     return _distinct(flat[~_missing_mask(task, flat)])
+
+
+def _values_in(task: Task, values: Any) -> np.ndarray:
+    """Returns all labels if they are numbers, else the distinct ones."""
+    flat = _to_array(task, values).ravel()
+    return flat if flat.dtype.kind in _NUMERIC else _factorized(task, flat)[1]
 
 
 def _encode_values(task: Task, flat: np.ndarray) -> np.ndarray:
@@ -115,8 +119,8 @@ def values_of(values: Any) -> np.ndarray:
     if isinstance(values, (pd.Series, pd.Index, pd.Categorical)):
         values = _series_to_array(pd.Series(values))
     array = np.asarray(values)
-    if array.dtype.kind == "U" and isinstance(values, (list, tuple)):
-        return np.array(values, dtype=object)  # NumPy would turn NaN into "nan"
+    if array.dtype.kind in "SU" and isinstance(values, (list, tuple)):
+        array = np.array(values, dtype=object)  # NumPy has turned NaN into "nan"
     if array.dtype.kind in "SUT":
         array = array.astype(object)
     if array.dtype.kind == "O" and pd.api.types.infer_dtype(array.ravel()) == "bytes":

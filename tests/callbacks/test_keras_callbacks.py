@@ -10,9 +10,9 @@ from small import build, fit, some_inputs, some_labels, some_tasks
 from kmtl import BinaryTask, RegressionTask
 
 C = keras.callbacks
-X = some_inputs()
+X = some_inputs(8)
 TASKS = [BinaryTask("buy", metrics=["auc"]), RegressionTask("price", metrics=["r2"])]
-Y = some_labels(TASKS)
+Y = some_labels(TASKS, 8)
 NAMES = ["loss", "buy_loss", "buy_auc", "price_loss", "price_r2"]
 MONITORS = [*NAMES, *[f"val_{name}" for name in NAMES]]
 
@@ -190,6 +190,6 @@ def test_stopping_on_nan_is_left_to_the_user(model):
 
 def test_a_task_without_labels_does_not_stop_training():
     model = build(some_tasks())
-    y = {"click": some_labels(some_tasks())["click"]}
+    y = {"click": some_labels(some_tasks(), 8)["click"]}
     stopping = C.EarlyStopping("click_auc", patience=3)
     assert len(model.fit(X, y, epochs=2, verbose=0, callbacks=[stopping]).epoch) == 2

@@ -28,7 +28,7 @@ def labels(zero_at):
 def test_the_task_and_the_batch_are_named(row, batch):
     message = rf"task 'price' is not finite at batch {batch} of epoch 1\..*\['price'\]"
     with pytest.raises(FloatingPointError, match=message):
-        fit(build(TASKS), X, labels(row))
+        fit(build(TASKS), X, labels(row), batch_size=8)
 
 
 def test_the_epoch_is_named():
@@ -58,7 +58,7 @@ def test_a_missing_label_is_not_an_infinite_loss():
 def test_a_long_epoch_is_stopped_before_its_end():
     seen = []
     count = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, _: seen.append(batch)
+        on_train_batch_end=lambda batch, logs: seen.append((batch, logs))
     )
     y = {"price": np.r_[0.0, np.ones(119)]}
     with pytest.raises(FloatingPointError, match="at batch 1 of"):

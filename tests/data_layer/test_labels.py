@@ -113,6 +113,7 @@ YES_AND_NO = [
     ("no", None, "yes"),
     [["no"], [NAN], ["yes"]],
     [b"no", None, b"yes"],
+    [b"no", NAN, b"yes"],
     np.array(["no", None, "yes"], object),
     np.array(["no", NAN, "yes"], np.dtypes.StringDType(na_object=NAN)),
     np.array([b"no", None, b"yes"], object),

@@ -41,6 +41,14 @@ def test_the_value_for_missing_labels_is_no_class():
     assert classes_of(task, ["b", "?", "a"]) == ("a", "b")
 
 
+def test_it_may_stand_beside_missing_values():
+    task = kmtl.MulticlassTask("t", missing="?")
+    assert classes_of(task, pd.Series(["b", "?", pd.NA, "a"], dtype=object)) == (
+        "a",
+        "b",
+    )
+
+
 def test_nor_is_it_a_category():
     task = kmtl.MulticlassTask("t", missing="?")
     assert classes_of(task, pd.Categorical(["b", "?", "a"])) == ("a", "b")
