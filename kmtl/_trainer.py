@@ -81,7 +81,7 @@ class Trainer(keras.Model):
         optimizer = keras.optimizers.get(optimizer)
         check_optimizer(optimizer, self.outputs_layer.groups)
         self._objective = Objective(self.outputs_layer)
-        metrics = TaskMetrics(self.outputs_layer)
+        metrics = TaskMetrics(self.outputs_layer, _replicas())
         freeze_absent = settings.pop("freeze_absent")
         settings.pop("optimizer")
         super().compile(optimizer=optimizer, loss=None, **settings)
@@ -148,7 +148,7 @@ class Trainer(keras.Model):
         with tf.GradientTape() as tape:
             losses = self._losses_of_tasks(x, y, training=True)
             total = ops.sum(self.outputs_layer.loss_weights * losses.means)
-            total = total + losses.penalty
+            total = total + losses.penalty / _replicas()  # the replicas' are summed
             scaled = self.optimizer.scale_loss(total)
         # The values: a `keras.Variable` is no argument of a tape.
         variables = list(self.trainable_variables)
@@ -182,9 +182,7 @@ class Trainer(keras.Model):
         safe = ops.where(total_weights > 0, total_weights, ops.ones_like(total_weights))
         penalties = [ops.cast(p, sums.dtype) for p in self.losses]
         penalty = sum(penalties, start=ops.zeros((), dtype=sums.dtype))
-        return StepLosses(
-            batches, sums, weight_sums, sums / safe, penalty / _replicas()
-        )
+        return StepLosses(batches, sums, weight_sums, sums / safe, penalty)
 
     def _apply(
         self, gradients: Sequence[Tensor], variables: Sequence[Any], present: Tensor

@@ -76,7 +76,9 @@ def test_two_replicas_log_what_one_logs(results, action):
     one, both = results
     assert set(both[action]) == set(one[action])
     for name, value in one[action].items():
-        assert both[action][name] == pytest.approx(value, rel=1e-4, abs=2e-4), name
+        # A pair of scores in one bin of the AUC is 0.007 of these few rows.
+        tolerance = 0.01 if name.endswith("auc") else 0.0
+        assert both[action][name] == pytest.approx(value, rel=1e-4, abs=tolerance), name
 
 
 @pytest.mark.slow

@@ -85,7 +85,8 @@ def assert_logs(logs, expected):
     assert {n: logs[n] for n in others if n in logs} == pytest.approx(
         {n: v for n, v in others.items() if n in logs}, rel=1e-5
     )
-    assert {n: logs[n] for n in auc} == pytest.approx(auc, abs=1e-4)
+    # Two scores in one bin count as a tie: a pair of few here, see test_auc.py.
+    assert {n: logs[n] for n in auc} == pytest.approx(auc, abs=0.01)
 
 
 @pytest.mark.parametrize("batch_size", [1, 8, ROWS])

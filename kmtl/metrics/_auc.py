@@ -24,16 +24,17 @@ class AUC(VectorMetric):
     for rare labels, whose scores all lie near 0. Here 8,192 bins a task, down to 1,024
     with many tasks, are spaced by `asinh` around the median of the first batch's
     logits in units of their median deviation: fine where the scores are, and wide
-    enough for where they go. Pairs in one bin count one half, as ties do. The error
-    is below 1e-4 on 20,000 rows and falls with more rows.
+    enough for where they go; with several replicas around 0, in units of 1. Pairs in
+    one bin count one half, as ties do. The error is below 1e-4 on 20,000 rows and
+    falls with more rows.
     """
 
     name = "auc"
     direction = "max"
     dtype = "float32"  # exact up to 16.7 million rows a bin
 
-    def __init__(self, tasks: int) -> None:
-        super().__init__(tasks)
+    def __init__(self, tasks: int, replicas: int = 1) -> None:
+        super().__init__(tasks, replicas)
         share = 2 ** int(np.log2(_ALL / tasks))
         self.bins = min(max(share, _FEWEST), _MOST)
         self.width = 2 + 2 * self.bins  # centre, spread, negatives, positives
@@ -45,7 +46,7 @@ class AUC(VectorMetric):
             ops.reshape(ops.swapaxes(value, 0, 1), (tasks, -1))
             for value in (batch.logits[..., 0], batch.labels, batch.weights)
         )
-        centre, spread = _frame_of_bins(state, logits)
+        centre, spread = self._frame_of_bins(state, logits)
         position = ops.arcsinh((logits - centre) / spread) / _REACH  # -1 ... 1
         bins = ops.cast((position + 1.0) * (n / 2), "int32")
         bins = ops.clip(bins, 0, n - 1) + n * ops.cast(labels > 0.5, "int32")
@@ -57,6 +58,15 @@ class AUC(VectorMetric):
         head = ops.cast(ops.concatenate([centre, spread], axis=1), state.dtype)
         return ops.concatenate([head, state[:, 2:] + counts], axis=1)
 
+    def _frame_of_bins(self, state: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns centre and spread, `(tasks, 1)` each: those of the first batch."""
+        if self.replicas > 1:  # their histograms are added, so they need one frame
+            zeros = ops.zeros((self.tasks, 1), dtype=logits.dtype)
+            return zeros, zeros + _SPREAD
+        old = ops.cast(state[:, :2], logits.dtype)
+        frame = ops.cond(ops.any(old[:, 1] > 0), lambda: old, lambda: _measure(logits))
+        return frame[:, :1], frame[:, 1:]
+
     def result(self, state: np.ndarray) -> np.ndarray:
         negatives, positives = np.split(state[:, 2:].astype("float64"), 2, axis=1)
         below = np.cumsum(negatives, axis=1) - negatives
@@ -65,13 +75,6 @@ class AUC(VectorMetric):
         total = positives.sum(axis=1) * negatives.sum(axis=1)
         result = np.full(total.shape, np.nan)
         return np.divide(pairs, total, out=result, where=total > 0)
-
-
-def _frame_of_bins(state: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns centre and spread, `(tasks, 1)` each: those of the first batch."""
-    old = ops.cast(state[:, :2], logits.dtype)
-    frame = ops.cond(ops.any(old[:, 1] > 0), lambda: old, lambda: _measure(logits))
-    return frame[:, :1], frame[:, 1:]
 
 
 def _measure(logits: Tensor) -> Tensor:

@@ -37,10 +37,12 @@ class TaskMetrics(keras.metrics.Metric):
 
     Args:
         layer: The output layer of the model, which knows tasks and head groups.
+        replicas: The number of replicas that train the model.
     """
 
-    def __init__(self, layer: TaskOutputs) -> None:
+    def __init__(self, layer: TaskOutputs, replicas: int = 1) -> None:
         super().__init__(name="tasks", dtype="float64")
+        self._replicas = replicas
         self._layer = layer
         count = len(layer.tasks)
         # One row a task: weighted sum of losses, sum of weights, first bad batch.
@@ -77,7 +79,7 @@ class TaskMetrics(keras.metrics.Metric):
                     together.setdefault(vector, []).append(position)
                     self._register(task, vector.name, vector.direction)
         for vector, positions in together.items():
-            metric = vector(len(positions))
+            metric = vector(len(positions), self._replicas)
             shape = (len(positions), metric.width)
             state = self._sums(f"{metric.name}_{group}", shape, metric.dtype)
             self._vector.append((group, positions, metric, state))

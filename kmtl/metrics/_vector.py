@@ -19,6 +19,7 @@ class VectorMetric(abc.ABC):
 
     Args:
         tasks: The number of tasks.
+        replicas: The number of replicas whose states are added.
     """
 
     name: ClassVar[str]
@@ -26,8 +27,9 @@ class VectorMetric(abc.ABC):
     direction: ClassVar[str] = "min"  # which way is better
     dtype: ClassVar[str] = "float64"  # an epoch adds millions of rows
 
-    def __init__(self, tasks: int) -> None:
+    def __init__(self, tasks: int, replicas: int = 1) -> None:
         self.tasks = tasks
+        self.replicas = replicas
 
     @abc.abstractmethod
     def update(self, state: Tensor, batch: GroupBatch, scale: Tensor) -> Tensor:
