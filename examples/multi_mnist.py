@@ -65,12 +65,16 @@ print(f"{len(x):,} images to train, {held_out:,} each to validate and to test")
 tasks = [kmtl.MulticlassTask(name, classes=10) for name in METRICS]
 
 
-# 2. Training: a list with one task gives a single-task model of the same form.
+# 2. Training: a list with one task gives a single-task model of the same form. The
+# trunk is flattened, not averaged over the image: the tasks ask where a digit is.
 def fit(tasks):
     """Builds, trains and tests one model."""
     keras.utils.set_random_seed(args.seed)
     model = kmtl.build_mtl_model(
-        x, tasks, trunk=kmtl.trunks.CNN([16, 32, 64]), head_units=(64,)
+        x,
+        tasks,
+        trunk=kmtl.trunks.CNN([16, 32, 64], pooling="flatten"),
+        head_units=(64,),
     )
     names = [task.name for task in tasks]
     history = model.fit(

@@ -23,7 +23,7 @@ import kmtl
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--rows", type=int, default=6_000, help="reviews to write")
-parser.add_argument("--epochs", type=int, default=8)
+parser.add_argument("--epochs", type=int, default=15)
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--csv", type=Path, help="read this file instead")
 parser.add_argument("--text", default="text", help="its column of text")
@@ -115,7 +115,7 @@ def fit(tasks):
     model = kmtl.build_mtl_model(
         features,
         tasks,
-        trunk=kmtl.trunks.MLP([64], dropout=0.2),
+        trunk=kmtl.trunks.MLP([128, 64], dropout=0.1),
         head_units=(32,),
     )
     history = model.fit(

@@ -30,7 +30,7 @@ def prepare(
     """
     if not isinstance(x, tf.data.Dataset):
         _refuse_generators(x)
-        return _adapter(model).batch(
+        inputs, packed = _adapter(model).batch(
             x,
             y,
             sample_weight=sample_weight,
@@ -38,6 +38,7 @@ def prepare(
             training=training,
             whole=whole,
         )
+        return _as_tensors(inputs), packed
     if y is not None or sample_weight is not None:
         raise ValueError(
             "`y` and `sample_weight` must come from the dataset when `x` is one: "
@@ -138,6 +139,11 @@ def _adapter(model: Trainer) -> Adapter:
         name: (tuple(t.shape[1:]), t.dtype) for name, t in model.named_inputs.items()
     }
     return Adapter(packer, specs, layer.features)
+
+
+def _as_tensors(inputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Turns arrays into tensors one by one; Keras would hold both in memory."""
+    return {name: tf.convert_to_tensor(inputs.pop(name)) for name in list(inputs)}
 
 
 def _refuse_generators(x: Any) -> None:

@@ -64,7 +64,9 @@ def test_element_wise_optimizers_are_accepted(optimizer):
     assert not np.array_equal(before[0], head_slices(model, "buy")[0])
 
 
-@pytest.mark.parametrize("optimizer", ELEMENT_WISE[:6], ids=name_of)
+@pytest.mark.parametrize(
+    "optimizer", [ELEMENT_WISE[0], ELEMENT_WISE[2], ELEMENT_WISE[4]], ids=name_of
+)
 def test_a_stacked_task_trains_as_it_would_alone(optimizer):
     tasks = some_tasks()
     y = {"buy": some_labels(tasks)["buy"]}

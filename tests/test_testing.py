@@ -176,6 +176,12 @@ def test_check_loss_finds_a_loss_that_mixes_tasks():
         testing.check_loss(MeanPinball())
 
 
+def test_check_loss_finds_settings_that_are_not_in_the_config():
+    # Keras 3.15.1 leaves `delta` out of the config of its Huber loss.
+    with pytest.raises(AssertionError, match="a restored loss"):
+        testing.check_loss(keras.losses.Huber(delta=0.05))
+
+
 def test_check_metric_finds_a_metric_of_the_last_batch():
     labels = np.arange(4.0, dtype="float32")[:, None]
     with pytest.raises(AssertionError, match="two batches against one"):

@@ -32,7 +32,7 @@ def check_loss(
 
     Example:
         >>> import keras, kmtl
-        >>> kmtl.testing.check_loss(keras.losses.Huber(delta=0.2))
+        >>> kmtl.testing.check_loss(keras.losses.BinaryFocalCrossentropy(gamma=1.5))
     """
     rng = np.random.default_rng(0)
     shape = (_ROWS, _TASKS, _UNITS)

@@ -37,16 +37,18 @@ def rising(name):
     return name.endswith(("auc", "r2"))
 
 
-@pytest.mark.parametrize("name", MONITORS)
+@pytest.mark.parametrize(
+    "name", ["loss", "buy_auc", "price_r2", "val_loss", "val_buy_auc", "val_price_loss"]
+)
 def test_early_stopping_knows_which_way_is_better(model, name):
-    better = [0.1, 0.2, 0.3, 0.2, 0.1] if rising(name) else [0.3, 0.2, 0.1, 0.2, 0.3]
+    better = [0.1, 0.3, 0.2, 0.1] if rising(name) else [0.3, 0.1, 0.2, 0.3]
     stopping = C.EarlyStopping(name, patience=1)
     callbacks = [FakeLogs(name, better), stopping]
     history = model.fit(
-        X, Y, epochs=5, verbose=0, validation_data=(X, Y), callbacks=callbacks
+        X, Y, epochs=4, verbose=0, validation_data=(X, Y), callbacks=callbacks
     )
-    assert len(history.epoch) == 4
-    assert stopping.best_epoch == 2
+    assert len(history.epoch) == 3
+    assert stopping.best_epoch == 1
 
 
 def test_early_stopping_brings_back_the_best_weights(model):
