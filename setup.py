@@ -29,7 +29,6 @@ setup(
     extras_require={
         "test": [
             "pytest>=8",  # `pyproject.toml` is written for it
-            "hypothesis>=6.100",  # properties of pure functions of small arrays
             "scikit-learn>=1.5",  # the referee of metrics: exact ROC-AUC
             "tensorboard>=2.20",  # Keras' TensorBoard callback imports it
             "matplotlib>=3.11",  # the pictures of the examples are tested too

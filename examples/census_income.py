@@ -85,19 +85,18 @@ tasks = [
     kmtl.MulticlassTask("education"),
 ]
 labels = [task.column for task in tasks]
-features = [c for c in train if c not in ["instance_weight", *labels]]
+features = kmtl.TabularFeatures.from_frame(train, exclude=["instance_weight", *labels])
 weight = "instance_weight" if args.weighted else None
 
 
-# 2. Training: a list with one task gives a single-task model of the same form. Of the
-# frame a model is built from, every column that is no label of its tasks is a feature;
-# the frames it is trained and tested on may have others.
+# 2. Training: a list with one task gives a single-task model of the same form.
 def fit(tasks):
     """Builds, trains and tests one model."""
     keras.utils.set_random_seed(args.seed)
     model = kmtl.build_mtl_model(
-        train[features + [task.column for task in tasks]],
+        train,
         tasks,
+        features=features,
         trunk=kmtl.trunks.MLP([256, 128], dropout=0.1),
         head_units=(32,),
     )

@@ -22,10 +22,11 @@ from kmtl.tasks import BinaryTask, MulticlassTask, Task, check_tasks
 from kmtl.trunks import CNN, MLP, as_trunk
 
 
-def build_mtl_model(
+def build_mtl_model(  # noqa: PLR0913 - one keyword a choice
     inputs: Any,
     tasks: Sequence[Task],
     *,
+    features: TabularFeatures | None = None,
     trunk: Any = None,
     sharing: Any = None,
     head_units: Sequence[int] = (),
@@ -41,6 +42,8 @@ def build_mtl_model(
             one sample, a `keras.Input`, or a dict of them. Token ids need
             `keras.Input(shape, dtype="int32")`: a float16 cannot hold them.
         tasks: The tasks. Classes and label statistics are found in a training frame.
+        features: Which columns of the frame are features and of what kind, made by
+            `TabularFeatures.from_frame`; by default found in the frame.
         trunk: What the tasks share: `kmtl.trunks.MLP` or `CNN`, a Keras model, a layer,
             a list of layers or a callable. `MLP([256, 128])` by default, for images
             `CNN([32, 64])`.
@@ -69,12 +72,16 @@ def build_mtl_model(
     tasks = check_tasks(tasks)
     check_units(head_units, "head_units")
     _check_sharing(sharing)
-    features = None
     frame = inputs if isinstance(inputs, pd.DataFrame) else None
     if frame is not None:
         check_frame(frame)
         tasks = tuple(resolve_task(task, frame) for task in tasks)
-        inputs = TabularFeatures.from_frame(frame, exclude=_columns(tasks))
+        inputs = features or TabularFeatures.from_frame(frame, exclude=_columns(tasks))
+    elif features is not None:
+        raise ValueError(
+            "`features` tells how to take the columns of a frame; `inputs` must be one. "
+            f"Received: inputs={type(inputs).__name__}."
+        )
     if isinstance(inputs, TabularFeatures):
         features = inputs
         _check_no_leak(features, tasks)

@@ -298,7 +298,7 @@ class MTLModel(Trainer):
         if isinstance(sample_weight, str) and sample_weight in names:
             warnings.warn(
                 f"Column {sample_weight!r} is the sample weight and a feature too; "
-                "leave it out with `TabularFeatures.from_frame(frame, "
-                f"exclude=[{sample_weight!r}, ...])`.",
+                "leave it out: `build_mtl_model(frame, tasks, features="
+                f"TabularFeatures.from_frame(frame, exclude=[{sample_weight!r}]))`.",
                 stacklevel=3,
             )

@@ -362,3 +362,19 @@ class TestWrongFrames:
             ValueError, match=r"finite; use NaN .* Received: inf in row 2"
         ):
             build(table, [AGE])
+
+
+def test_features_made_by_hand_are_taken_and_classes_are_found():
+    frame = pd.DataFrame({"x": [1.0, 2.0] * 4, "id": range(8), "kind": list("ab") * 4})
+    features = kmtl.TabularFeatures.from_frame(frame, exclude=["id", "kind"])
+    tasks = [kmtl.MulticlassTask("kind")]
+    model = kmtl.build_mtl_model(frame, tasks, features=features)
+    assert model.features.names == ("x",)
+    assert model.tasks[0].classes == ("a", "b")
+
+
+def test_features_without_a_frame_are_an_error():
+    frame = pd.DataFrame({"x": [1.0, 2.0]})
+    features = kmtl.TabularFeatures.from_frame(frame)
+    with pytest.raises(ValueError, match=r"`inputs` must be one.*inputs=tuple"):
+        kmtl.build_mtl_model((1,), [kmtl.BinaryTask("a")], features=features)
