@@ -79,7 +79,7 @@ def build_mtl_model(  # noqa: PLR0913 - one keyword a choice
         inputs = features or TabularFeatures.from_frame(frame, exclude=_columns(tasks))
     elif features is not None:
         raise ValueError(
-            "`features` tells how to take the columns of a frame; `inputs` must be one. "
+            "`features` tells how to take a frame's columns, so `inputs` must be one. "
             f"Received: inputs={type(inputs).__name__}."
         )
     if isinstance(inputs, TabularFeatures):
