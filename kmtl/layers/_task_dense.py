@@ -103,21 +103,21 @@ class TaskDense(keras.layers.Layer):
         return PerTask(initializer, tasks=self.tasks, seed=self.seed)
 
     def call(self, inputs: Tensor) -> Tensor:
-        outputs = self._multiply(inputs)
-        if self.bias is not None:
-            outputs = outputs + ops.cast(self.bias, outputs.dtype)
-        return self.activation(outputs)
-
-    def _multiply(self, inputs: Tensor) -> Tensor:
         # Three forms of one product, each the fastest for its shapes on a CPU.
         kernel = ops.cast(self.kernel, inputs.dtype)  # (t, i, o)
+        bias = None if self.bias is None else ops.cast(self.bias, inputs.dtype)
         tasks, features, units = kernel.shape
         if len(inputs.shape) == 2:
             wide = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (features, -1))
-            return ops.reshape(ops.matmul(inputs, wide), (-1, tasks, units))
+            outputs = ops.matmul(inputs, wide)
+            if bias is not None:  # flat: fused with the product
+                outputs = outputs + ops.reshape(bias, (-1,))
+            return self.activation(ops.reshape(outputs, (-1, tasks, units)))
         if units == 1:
-            return ops.sum(inputs * kernel[:, :, 0], axis=-1, keepdims=True)
-        return ops.einsum("bti,tio->bto", inputs, kernel)
+            outputs = ops.sum(inputs * kernel[:, :, 0], axis=-1, keepdims=True)
+        else:
+            outputs = ops.einsum("bti,tio->bto", inputs, kernel)
+        return self.activation(outputs if bias is None else outputs + bias)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], len(self.tasks), self.units)

@@ -41,12 +41,12 @@ class TaskMetrics(keras.metrics.Metric):
     """
 
     def __init__(self, layer: TaskOutputs, replicas: int = 1) -> None:
-        super().__init__(name="tasks", dtype="float64")
+        super().__init__(name="tasks")
         self._replicas = replicas
         self._layer = layer
         count = len(layer.tasks)
-        # One row a task: weighted sum of losses, sum of weights, first bad batch.
-        self._losses = self._sums("losses", (count, 3))
+        # By task: weighted sum of losses, sum of weights, batches before a bad one.
+        self._losses = self._sums("losses", (3, count))
         # Sum of penalties, number of batches.
         self._steps = self._sums("steps", (2,))
         # (group, positions in the group, metric, state)
@@ -60,7 +60,7 @@ class TaskMetrics(keras.metrics.Metric):
         for group in range(len(layer.groups)):
             self._add_group(group)
 
-    def _sums(self, name: str, shape: tuple[int, ...], dtype: Any = None) -> Any:
+    def _sums(self, name: str, shape: tuple[int, ...], dtype: str = "float64") -> Any:
         return self.add_weight(name=name, shape=shape, initializer="zeros", dtype=dtype)
 
     def _add_group(self, group: int) -> None:
@@ -112,15 +112,12 @@ class TaskMetrics(keras.metrics.Metric):
             weight_sums: Sums of the weights, `(tasks,)`.
             penalty: The regularisation of this step, a scalar.
         """
-        dtype = self._steps.dtype
-        steps = self._steps + ops.stack([ops.cast(penalty, dtype), 1.0])
-        self._steps.assign(steps)
-        sums, weights = ops.cast(loss_sums, dtype), ops.cast(weight_sums, dtype)
-        first_bad = self._losses[:, 2]
-        is_bad = ops.logical_and(ops.logical_not(ops.isfinite(sums)), first_bad == 0)
-        first_bad = ops.where(is_bad, steps[1], first_bad)
-        columns = [self._losses[:, 0] + sums, self._losses[:, 1] + weights, first_bad]
-        self._losses.assign(ops.stack(columns, axis=1))
+        self._steps.assign_add(ops.cast(ops.stack([penalty, 1.0]), "float64"))
+        # Once a loss is not finite, its sum never is again.
+        finite = ops.isfinite(self._losses[0] + ops.cast(loss_sums, "float64"))
+        finite = ops.cast(finite, loss_sums.dtype)
+        rows = ops.stack([loss_sums, weight_sums, finite])
+        self._losses.assign_add(ops.cast(rows, "float64"))
         for group, positions, metric, state in self._vector:
             scale, _ = self._layer.label_statistics(self._layer.groups[group])
             scale = ops.take(ops.cast(scale, loss_sums.dtype), positions)
@@ -131,7 +128,7 @@ class TaskMetrics(keras.metrics.Metric):
 
     def running_total(self) -> Tensor:
         """The total loss over the epoch so far, as a tensor; for the progress bar."""
-        losses = self._losses[:, 0] / ops.maximum(self._losses[:, 1], 1e-38)
+        losses = self._losses[0] / ops.maximum(self._losses[1], 1e-38)
         total = ops.sum(self._layer.loss_weights * ops.cast(losses, self._layer.dtype))
         penalty = self._steps[0] / ops.maximum(self._steps[1], 1.0)
         return total + ops.cast(penalty, total.dtype)
@@ -142,7 +139,7 @@ class TaskMetrics(keras.metrics.Metric):
         A task without a labelled row has NaN, which no monitor takes for a best value,
         and is left out of the total.
         """
-        sums, weights, _ = ops.convert_to_numpy(self._losses).T
+        sums, weights, _ = ops.convert_to_numpy(self._losses)
         known = weights > 0
         losses = np.where(known, sums, np.nan) / np.where(known, weights, 1)
         values = self._metric_values()
@@ -175,9 +172,13 @@ class TaskMetrics(keras.metrics.Metric):
 
     def first_bad(self) -> dict[str, int]:
         """Tasks whose loss was not finite, and the number of the first such batch."""
-        steps = ops.convert_to_numpy(self._losses)[:, 2].astype(int)
-        pairs = zip(self._layer.tasks, steps, strict=True)
-        return {task.name: int(step) for task, step in pairs if step > 0}
+        steps = ops.convert_to_numpy(self._steps)[1]
+        finite = ops.convert_to_numpy(self._losses)[2]
+        return {
+            task.name: int(count // self._replicas) + 1
+            for task, count in zip(self._layer.tasks, finite, strict=True)
+            if count < steps
+        }
 
     def reset_state(self) -> None:
         own = [self._losses, self._steps, *(state for *_, state in self._vector)]
