@@ -37,6 +37,7 @@ def save_curves(history, metrics, path):
     for (task, metric), column in zip(metrics.items(), grid.T, strict=True):
         column[0].set_title(task)
         column[1].set_xlabel("epoch")
+        column[1].xaxis.get_major_locator().set_params(integer=True)
         for axes, name in zip(column, ["loss", metric], strict=True):
             epochs = range(1, len(history[f"{task}_{name}"]) + 1)
             axes.plot(epochs, history[f"{task}_{name}"], label="training")
