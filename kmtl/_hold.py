@@ -30,7 +30,11 @@ def apply_and_hold(
         heads: The variables of each head group.
         optimizer: The optimizer that `update` calls, with its variables built.
         variables: The variables that the optimizer updates, in its order.
+
+    Raises:
+        ValueError: For a `MultiOptimizer`, whose slots are those of its parts.
     """
+    _check_slots_can_be_found(optimizer)
     masked = [
         (slot, _mask(held, group, slot))
         for group, own in heads
@@ -41,6 +45,14 @@ def apply_and_hold(
     update()
     for (slot, mask), value in zip(masked, before, strict=True):
         slot.assign(tf.where(mask, value, slot.value))
+
+
+def _check_slots_can_be_found(optimizer: Any) -> None:
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        raise ValueError(
+            "Frozen tasks and `freeze_absent` need one optimizer for all weights. "
+            f"Received: {type(optimizer).__name__}. Give it up, or freeze nothing."
+        )
 
 
 def _mask(held: Tensor, group: HeadGroup, variable: Any) -> Tensor:

@@ -102,3 +102,12 @@ def test_compile_names_a_setting_that_does_not_exist():
 def test_losses_and_metrics_belong_to_the_tasks(name):
     with pytest.raises(TypeError, match=f"`{name}` belongs to the tasks"):
         build(some_tasks()).compile(**{name: "mse"})
+
+
+def test_freezing_under_several_optimizers_is_refused():
+    parts = K.OptimizerMap(default_optimizer=K.SGD(0.1))
+    model = build(some_tasks(), optimizer=K.MultiOptimizer(parts))
+    fit(model, some_inputs(), some_labels(some_tasks()))
+    model.set_trainable("buy", False)
+    with pytest.raises(ValueError, match="one optimizer for all weights"):
+        fit(model, some_inputs(), some_labels(some_tasks()))
