@@ -1,6 +1,6 @@
 """A frame -> what the preprocessing model takes -> the encoded arrays."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -63,15 +63,19 @@ def raw_inputs(columns: Sequence[Column], frame: pd.DataFrame) -> dict[str, Tens
 
 
 def encode(
-    model: keras.Model, columns: Sequence[Column], frame: pd.DataFrame, batch_size: int
+    run: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    specs: Mapping[str, keras.KerasTensor],
+    columns: Sequence[Column],
+    frame: pd.DataFrame,
+    batch_size: int,
 ) -> dict[str, Array]:
     """Runs the preprocessing model over a checked frame, `batch_size` rows at once."""
     encoded = {
         key: np.empty((len(frame), *spec.shape[1:]), spec.dtype)
-        for key, spec in model.output.items()
+        for key, spec in specs.items()
     }
     for rows in _slices(len(frame), batch_size):
-        batch = model(raw_inputs(columns, frame.iloc[rows]))
+        batch = run(raw_inputs(columns, frame.iloc[rows]))
         for key, array in encoded.items():
             array[rows] = keras.ops.convert_to_numpy(batch[key])
     return encoded

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import keras
 import pandas as pd
+import tensorflow as tf
 
 from kmtl._checks import check_known_keys, check_positive_integer, check_unique
 from kmtl._typing import Config, Tensor
@@ -247,7 +248,8 @@ class TabularFeatures:
         """
         self._check(frame)
         check_positive_integer(batch_size, "batch_size")
-        return encode(self._model, self.columns, frame, batch_size)
+        run = self._traced if len(frame) > batch_size else self._model
+        return encode(run, self._model.output, self.columns, frame, batch_size)
 
     def encoded_inputs(self) -> dict[str, keras.KerasTensor]:
         """Returns a fresh `keras.Input` for each encoded array, named by its key."""
@@ -279,6 +281,11 @@ class TabularFeatures:
     @functools.cached_property
     def _model(self) -> keras.Model:
         return self.preprocessing_model()
+
+    @functools.cached_property
+    def _traced(self) -> Any:
+        # Tracing takes as long as it saves on 200,000 rows, so only once and for many.
+        return tf.function(self._model, reduce_retracing=True, autograph=False)
 
     def _check(self, frame: pd.DataFrame) -> None:
         check_frame(frame)
