@@ -5,133 +5,72 @@ The protocol of the MMoE paper (Ma et al., KDD 2018, section 6.3): predict incom
 the weight of a row; all 199,523 training rows; the 99,762 test rows split 1:1 into
 validation and test. Reported is exact ROC-AUC (scikit-learn, extra `bench`) on the test
 half, mean and standard deviation over seeds; the validation half chooses the epoch of
-every run, and the setting of every side out of the same grid (dropout 0, 0.2, 0.4, one
-seed each).
+every run, and the setting of every side out of the same grid of learning rates and
+dropout, one seed each.
 
-* kmtl, two tasks: `build_mtl_model` on the frame, hard sharing;
+* kmtl, one model for both tasks, with every sharing of `kmtl.sharing`. Widths are such
+  that the sharings have about as many weights as hard sharing of a trunk 256-128;
 * kmtl, single task: the same call with one task, once for each;
 * plain Keras: one functional model with both outputs, the usual preparation by hand
   (numbers standardised, an `Embedding` of width 16 a category);
 * trees: scikit-learn's histogram gradient boosting, one model a task, native
   categories, the number of trees (100, 200, 400) chosen on the validation half.
 
-All networks: trunk 256-128, Adam with cosine decay to 0, batches of 512.
+All networks: Adam with cosine decay to 0, batches of 512. What is measured is kept in
+the folder `--results`, one file a side, and not measured again.
 
-    python benchmarks/census.py                       # 10 seeds: about 20 minutes
-    python benchmarks/census.py --seeds 2 --epochs 2 --trees 100
+    python benchmarks/census.py                            # 10 seeds: about two hours
+    python benchmarks/census.py --sides "hard" "single task" "plain Keras" "trees"
+    python benchmarks/census.py --seeds 2 --epochs 2 --trees 100 --results /tmp/short
 """
 
 import argparse
+import functools
+import json
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
+from _census import (
+    BATCH,
+    TASKS,
+    Data,
+    aucs,
+    best_epoch,
+    fit_kmtl,
+    optimizer,
+    truth,
+)
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-import kmtl
+from kmtl import regularizers, sharing
 
-DATA = Path(__file__).parents[1] / "examples" / "data" / "census_income"
-CODES = [
-    "industry_code",
-    "occupation_code",
-    "own_business_or_self_employed",
-    "veterans_benefits",
-    "year",
-]
-LEFT_OUT = ["income_50k", "marital_status", "education", "instance_weight"]
-TASKS = {"income": "income_50k", "married": "marital_status"}
-POSITIVE = {"income": "50000+.", "married": "Never married"}
 TREES = (100, 200, 400)
-GRID = [(rate, dropout) for rate in (1e-3, 2e-3) for dropout in (0.0, 0.1)]
-BATCH = 512
-
-
-def read(file):
-    names = (DATA / "columns.txt").read_text().split()
-    frame = pd.read_csv(DATA / file, names=names, skipinitialspace=True)
-    return frame.astype(dict.fromkeys(CODES, "str"))
-
-
-def truth(frame, task):
-    return (frame[TASKS[task]] == POSITIVE[task]).to_numpy()
-
-
-class Data:
-    """The frames, and their columns prepared by hand for plain Keras and the trees."""
-
-    def __init__(self):
-        self.train, held_out = (
-            read("census-income.data.xz"),
-            read("census-income.test.xz"),
-        )
-        order = np.random.default_rng(0).permutation(len(held_out))
-        half = len(held_out) // 2
-        self.valid, self.test = held_out.iloc[order[:half]], held_out.iloc[order[half:]]
-        self.columns = [c for c in self.train if c not in LEFT_OUT]
-        self.numbers = [
-            c for c in self.columns if pd.api.types.is_numeric_dtype(self.train[c])
-        ]
-        self.texts = [c for c in self.columns if c not in self.numbers]
-        self.vocabularies = {
-            c: sorted(self.train[c].fillna("").unique()) for c in self.texts
-        }
-        self.prepared = {
-            part: self.prepare(getattr(self, part))
-            for part in ("train", "valid", "test")
-        }
-
-    def prepare(self, frame):
-        mean, spread = self.train[self.numbers].mean(), self.train[self.numbers].std()
-        codes = [
-            pd.Index(self.vocabularies[c]).get_indexer(frame[c].fillna("")) + 1
-            for c in self.texts
-        ]
-        numbers = ((frame[self.numbers] - mean) / spread).to_numpy("float32")
-        return {"numbers": numbers, "codes": np.stack(codes, 1).astype("int32")}
-
-
-def optimizer(rate, rows, epochs):
-    steps = -(-rows // BATCH) * epochs
-    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps))
-
-
-def best_epoch(monitor):
-    """Keeps the weights of the best epoch."""
-    return keras.callbacks.EarlyStopping(
-        monitor, mode="max", patience=1000, restore_best_weights=True
-    )
-
-
-def fit_kmtl(data, tasks, setting, seed, epochs):
-    rate, dropout = setting
-    keras.utils.set_random_seed(seed)
-    specs = [
-        kmtl.BinaryTask(name, label=TASKS[name], positive=POSITIVE[name])
-        for name in tasks
-    ]
-    model = kmtl.build_mtl_model(
-        data.features,
-        specs,
-        trunk=kmtl.trunks.MLP([256, 128], dropout=dropout),
-        optimizer=optimizer(rate, len(data.train), epochs),
-    )
-    model.fit(
-        data.encoded["train"],
-        {name: data.train[TASKS[name]] for name in tasks},
-        validation_data=(
-            data.encoded["valid"],
-            {name: data.valid[TASKS[name]] for name in tasks},
-        ),
-        batch_size=BATCH,
-        validation_batch_size=8192,
-        epochs=epochs,
-        verbose=0,
-        callbacks=[best_epoch(f"val_{tasks[0]}_auc")],
-    )
-    return model, data.encoded
+GRID = [(rate, dropout) for dropout in (0.0, 0.1) for rate in (1e-3, 2e-3)]
+# The sharing of a side and the widths of its trunk.
+SHARINGS = {
+    "hard": (sharing.Hard(), (256, 128)),
+    "hard, half as wide": (sharing.Hard(), (128, 64)),
+    "soft, MeanL2 0": (sharing.Soft(regularizers.MeanL2(0.0)), (128, 128)),
+    "soft, MeanL2 1e-3": (sharing.Soft(regularizers.MeanL2(1e-3)), (128, 128)),
+    "soft, MeanL2 1e-1": (sharing.Soft(regularizers.MeanL2(1e-1)), (128, 128)),
+    "soft, TraceNorm 1e-3": (sharing.Soft(regularizers.TraceNorm(1e-3)), (128, 128)),
+    "CrossStitch": (sharing.CrossStitch(), (128, 128)),
+    "Sluice": (sharing.Sluice(), (128, 128)),
+    "MMoE, 4 experts": (sharing.MMoE(experts=4), (64, 64)),
+    "DSelectK, 2 of 4": (sharing.DSelectK(experts=4, k=2), (64, 64)),
+    "CGC, 1 + 1 experts": (sharing.CGC(shared_experts=1, task_experts=1), (84, 84)),
+    "PLE, 1 + 1 experts": (sharing.PLE(shared_experts=1, task_experts=1), (84, 84)),
+    "AdaTT": (sharing.AdaTT(), (128, 128)),
+    "MTAN": (sharing.MTAN(), (128, 64)),
+    "FiLM": (sharing.FiLM(), (256, 128)),
+    "Branched": (sharing.Branched(), (256, 64)),
+    "LowLevel, married": (sharing.LowLevel({"married": 0}), (256, 128)),
+}
+BOTH, ALONE = [list(TASKS)], [[name] for name in TASKS]
 
 
 def fit_keras(data, tasks, setting, seed, epochs):
@@ -177,25 +116,20 @@ def fit_keras(data, tasks, setting, seed, epochs):
     return model, data.prepared
 
 
-def aucs(model, inputs, frame, tasks):
-    predicted = model.predict(inputs, batch_size=8192, verbose=0)
-    return {t: roc_auc_score(truth(frame, t), predicted[t][:, 0]) for t in tasks}
-
-
-def choose_setting(fit, data, tasks, epochs):
+def choose_setting(fit, data, tasks, args):
     """Returns the setting of the grid that is best for the first task on validation."""
     scores = {}
-    for setting in GRID:
-        model, inputs = fit(data, tasks, setting, seed=1000, epochs=epochs)
+    for setting in GRID[: args.settings]:
+        model, inputs = fit(data, tasks, setting, seed=1000, epochs=args.epochs)
         scores[setting] = aucs(model, inputs["valid"], data.valid, tasks)[tasks[0]]
     return max(scores, key=scores.get)
 
 
-def run_networks(title, fit, task_lists, data, args):
-    """Trains a side for every seed; prints its row of the table."""
+def measure_networks(fit, task_lists, data, args):
+    """Trains a side for every seed."""
     results, parameters, seconds, settings = {}, 0, 0.0, []
     for tasks in task_lists:
-        setting = choose_setting(fit, data, tasks, args.epochs)
+        setting = choose_setting(fit, data, tasks, args)
         settings.append("{:g}, {:g}".format(*setting))
         for seed in range(args.seeds):
             start = time.perf_counter()
@@ -204,17 +138,17 @@ def run_networks(title, fit, task_lists, data, args):
             for name, auc in aucs(model, inputs["test"], data.test, tasks).items():
                 results.setdefault(name, []).append(auc)
         parameters += model.count_params()
-    cells = [f"{np.mean(a):.4f} +- {np.std(a, ddof=1):.4f}" for a in results.values()]
-    print(
-        f"{title:<20}  {'  '.join(cells)}  {parameters:>10,}  {seconds:>7.0f}  "
-        f"rate, dropout: {'; '.join(settings)}",
-        flush=True,
-    )
-    return results
+    note = f"rate, dropout: {'; '.join(settings)}"
+    return {
+        "aucs": results,
+        "parameters": parameters,
+        "seconds": seconds,
+        "setting": note,
+    }
 
 
-def run_trees(data, limit):
-    cells, start, chosen = [], time.perf_counter(), []
+def measure_trees(data, args):
+    start, chosen, results = time.perf_counter(), [], {}
     frames = {
         part: pd.concat(
             [
@@ -227,7 +161,7 @@ def run_trees(data, limit):
     }
     for task in TASKS:
         best = (0.0, 0, None)
-        for trees in [n for n in TREES if n <= limit]:
+        for trees in [n for n in TREES if n <= args.trees]:
             model = HistGradientBoostingClassifier(
                 max_iter=trees,
                 categorical_features=[
@@ -241,49 +175,93 @@ def run_trees(data, limit):
             best = max(best, (auc, trees, model), key=lambda b: b[0])
         chosen.append(str(best[1]))
         scores = best[2].predict_proba(frames["test"])[:, 1]
-        cells.append(f"{roc_auc_score(truth(data.test, task), scores):.4f}{'':10}")
-    seconds = time.perf_counter() - start
-    print(
-        f"{'trees, single task':<20}  {'  '.join(cells)}  {'':>10}  {seconds:>7.0f}  "
-        f"{' and '.join(chosen)} trees",
-        flush=True,
+        results[task] = [roc_auc_score(truth(data.test, task), scores)]
+    return {
+        "aucs": results,
+        "parameters": 0,
+        "seconds": time.perf_counter() - start,
+        "setting": f"{' and '.join(chosen)} trees",
+    }
+
+
+def sides():
+    """How each side of the table is measured, by its title."""
+    shared = {
+        title: functools.partial(fit_kmtl, sharing=how, units=units)
+        for title, (how, units) in SHARINGS.items()
+    }
+    measures = {
+        title: functools.partial(measure_networks, fit, BOTH)
+        for title, fit in shared.items()
+    }
+    measures["single task"] = functools.partial(measure_networks, fit_kmtl, ALONE)
+    measures["plain Keras"] = functools.partial(measure_networks, fit_keras, BOTH)
+    measures["trees"] = measure_trees
+    return measures
+
+
+def measured(title, measure, data, args):
+    """Measures a side, or reads what was measured before."""
+    name = "".join(c if c.isalnum() else "_" for c in title)
+    path = args.results / f"{name}_{args.seeds}_{args.epochs}_{args.settings}.json"
+    if not path.exists():
+        path.write_text(json.dumps(measure(data(), args)), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def row(title, side):
+    cells = [
+        f"{np.mean(a):.4f}"
+        + (f" +- {np.std(a, ddof=1):.4f}" if len(a) > 1 else " " * 10)
+        for a in side["aucs"].values()
+    ]
+    return (
+        f"{title:<21}  {'  '.join(cells)}  {side['parameters']:>10,}  "
+        f"{side['seconds']:>7.0f}  {side['setting']}"
     )
 
 
-def paired(title, ours, theirs):
-    """Prints the mean difference by seed, and twice its standard error."""
+def gains(ours, theirs):
+    """The mean difference by seed of each task, and twice its standard error."""
+    cells = []
     for task in TASKS:
-        gains = np.subtract(ours[task], theirs[task])
-        error = 2 * gains.std(ddof=1) / np.sqrt(len(gains))
-        print(f"{title}, {task}: {gains.mean():+.4f} +- {error:.4f}")
+        by_seed = np.subtract(ours["aucs"][task], theirs["aucs"][task])
+        error = 2 * by_seed.std(ddof=1) / np.sqrt(len(by_seed))
+        cells.append(f"{by_seed.mean():+.4f} +- {error:.4f}")
+    return "  ".join(cells)
 
 
 def main(args):
-    data = Data()
-    exclude = [c for c in LEFT_OUT if c in data.train]
-    data.features = kmtl.TabularFeatures.from_frame(data.train, exclude=exclude)
-    data.encoded = {
-        part: data.features.encode(getattr(data, part))
-        for part in ("train", "valid", "test")
-    }
+    args.results.mkdir(parents=True, exist_ok=True)
+    data = functools.cache(Data)
     print(f"test ROC-AUC, mean +- standard deviation over {args.seeds} seeds")
     print(
-        f"{'':<20}  {'income':<16}  {'never married':<16}  parameters  "
-        "seconds  setting chosen on validation"
+        f"{'':<21}  {'income':<16}  {'never married':<16}  parameters  seconds  "
+        "setting chosen on validation"
     )
-    both, alone = [list(TASKS)], [[name] for name in TASKS]
-    shared = run_networks("kmtl, two tasks", fit_kmtl, both, data, args)
-    single = run_networks("kmtl, single task", fit_kmtl, alone, data, args)
-    plain = run_networks("plain Keras", fit_keras, both, data, args)
-    run_trees(data, args.trees)
-    print("\ndifferences by seed, mean +- 2 standard errors")
-    paired("two tasks - single task", shared, single)
-    paired("kmtl - plain Keras", shared, plain)
+    results = {}
+    for title, measure in sides().items():
+        if title in args.sides:
+            results[title] = measured(title, measure, data, args)
+            print(row(title, results[title]), flush=True)
+    for other in ("hard", "single task", "plain Keras"):
+        if other in results:
+            print(f"\ndifference to {other!r} by seed, mean +- 2 standard errors")
+            for title, side in results.items():
+                if title not in (other, "trees"):
+                    print(f"{title:<21}  {gains(side, results[other])}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument(
+        "--settings", type=int, default=len(GRID), help="how many of the grid are tried"
+    )
     parser.add_argument("--trees", type=int, default=max(TREES), help="at most")
+    parser.add_argument("--sides", nargs="+", choices=sides(), default=list(sides()))
+    parser.add_argument(
+        "--results", type=Path, default=Path("census_results"), help="a folder"
+    )
     main(parser.parse_args())

@@ -16,21 +16,41 @@ if keras.backend.backend() != "tensorflow":
         f"Keras is imported. Received: {keras.backend.backend()!r}."
     )
 
-from kmtl import callbacks, data, layers, losses, metrics, sharing, testing, trunks
+from kmtl import (
+    callbacks,
+    data,
+    layers,
+    losses,
+    metrics,
+    regularizers,
+    sharing,
+    testing,
+    trunks,
+)
 from kmtl._version import __version__
 from kmtl.builder import build_mtl_model
 from kmtl.export import export_saved_model
 from kmtl.features import TabularFeatures
 from kmtl.model import MTLModel
-from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask
+from kmtl.surgery import add_task, remove_task
+from kmtl.tasks import (
+    AuxiliaryTask,
+    BinaryTask,
+    MulticlassTask,
+    ProductTask,
+    RegressionTask,
+)
 
 __all__ = [
+    "AuxiliaryTask",
     "BinaryTask",
     "MTLModel",
     "MulticlassTask",
+    "ProductTask",
     "RegressionTask",
     "TabularFeatures",
     "__version__",
+    "add_task",
     "build_mtl_model",
     "callbacks",
     "data",
@@ -38,6 +58,8 @@ __all__ = [
     "layers",
     "losses",
     "metrics",
+    "regularizers",
+    "remove_task",
     "sharing",
     "testing",
     "trunks",

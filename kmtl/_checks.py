@@ -15,7 +15,7 @@ import numpy as np
 
 _LEGAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 # Names that would collide with the logged total and its parts.
-_RESERVED_NAMES = frozenset({"loss", "val", "mean"})
+_RESERVED_NAMES = frozenset({"loss", "val", "mean", "distillation"})
 
 
 def did_you_mean(name: object, known: Iterable[object]) -> str:
@@ -84,12 +84,26 @@ def check_positive_integer(value: Any, subject: str) -> None:
         )
 
 
+def check_count(value: Any, subject: str) -> None:
+    """Raises `ValueError` unless `value` is an integer of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 0:
+        raise ValueError(
+            f"`{subject}` must be an integer of at least 0. Received: {value!r}."
+        )
+
+
 def check_weight(value: Any, subject: str) -> None:
     """Raises `ValueError` unless `value` is a finite number of at least 0."""
     if not is_number(value) or not 0 <= value < float("inf"):
         raise ValueError(
             f"`{subject}` must be a finite number of at least 0. Received: {value!r}."
         )
+
+
+def check_share(value: Any, subject: str) -> None:
+    """Raises `ValueError` unless `value` is a number from 0 to 1."""
+    if not is_number(value) or not 0 <= value <= 1:
+        raise ValueError(f"`{subject}` must be from 0 to 1. Received: {value!r}.")
 
 
 def check_units(units: Sequence[Any], subject: str) -> None:
@@ -101,6 +115,21 @@ def check_units(units: Sequence[Any], subject: str) -> None:
         )
     for unit in units:
         check_positive_integer(unit, f"{subject}[...]")
+
+
+def check_flag(value: Any, subject: str) -> None:
+    """Raises `ValueError` unless `value` is true or false."""
+    if not isinstance(value, bool):
+        raise ValueError(f"`{subject}` must be True or False. Received: {value!r}.")
+
+
+def check_choice(value: Any, choices: tuple[str | None, ...], subject: str) -> None:
+    """Raises `ValueError` unless `value` is one of the choices."""
+    if value not in choices:
+        raise ValueError(
+            f"`{subject}` must be one of {shorten(choices)}. Received: {value!r}."
+            f"{did_you_mean(value, choices)}"
+        )
 
 
 def check_unique(names: Iterable[Hashable], subject: str) -> None:

@@ -1,50 +1,74 @@
-"""Slices of weights that must not move: put back after the optimizer's step."""
+"""Slices of weights that must not move: put back at the end of a step."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from kmtl._head_groups import HeadGroup
+from kmtl._keras_gaps import optimizer_slots
 from kmtl._typing import Tensor
 
-HeadVariables = Sequence[tuple[HeadGroup, Sequence[Any]]]
+# The owner of what belongs to no task alone.
+NOBODY = -1
 
 
-def apply_and_hold(
-    update: Callable[[], None],
-    held: Tensor,
-    heads: HeadVariables,
-    optimizer: keras.Optimizer,
-    variables: Sequence[Any],
-) -> None:
-    """Runs an update, then restores what belongs to held tasks.
+@dataclass(frozen=True)
+class OwnedVariable:
+    """A variable of which parts belong to one task alone.
+
+    Attributes:
+        variable: The variable.
+        owners: The number of the task that each slice belongs to, `NOBODY` for none; or
+            one number for the whole variable.
+    """
+
+    variable: Any
+    owners: int | Sequence[int]
+
+    @property
+    def all_owners(self) -> set[int]:
+        """The owners of the slices."""
+        return {self.owners} if isinstance(self.owners, int) else set(self.owners)
+
+
+class Hold:
+    """Remembers variables at the start of a step, to put slices back at its end.
 
     An optimizer moves a weight without a gradient too (momentum, weight decay), and it
-    keeps numbers of its own for each weight. Both are put back exactly.
+    keeps numbers of its own for each weight; the forward pass moves the averages of
+    batch normalisation. All are put back exactly.
 
     Args:
-        update: Applies the gradients.
-        held: Boolean tensor `(tasks,)`.
-        heads: The variables of each head group.
-        optimizer: The optimizer that `update` calls, with its variables built.
-        variables: The variables that the optimizer updates, in its order.
+        owned: The variables, and whose they are.
+        optimizer: The optimizer of the step, with its variables built.
 
     Raises:
         ValueError: For a `MultiOptimizer`, whose slots are those of its parts.
     """
-    _check_slots_can_be_found(optimizer)
-    masked = [
-        (slot, _mask(held, group, slot))
-        for group, own in heads
-        for variable in own
-        for slot in [variable, *_slots(optimizer, variable, variables)]
-    ]
-    before = [tf.identity(slot.value) for slot, _ in masked]
-    update()
-    for (slot, mask), value in zip(masked, before, strict=True):
-        slot.assign(tf.where(mask, value, slot.value))
+
+    def __init__(self, owned: Sequence[OwnedVariable], optimizer: Any) -> None:
+        _check_slots_can_be_found(optimizer)
+        self._parts = [
+            (variable, part.owners)
+            for part in owned
+            for variable in [
+                part.variable,
+                *optimizer_slots(optimizer, part.variable).values(),
+            ]
+        ]
+        self._before = [tf.identity(variable.value) for variable, _ in self._parts]
+
+    def restore(self, held: Tensor) -> None:
+        """Puts back what belongs to held tasks.
+
+        Args:
+            held: Boolean tensor `(tasks + 1,)`; the last is for what is nobody's.
+        """
+        for (variable, owners), value in zip(self._parts, self._before, strict=True):
+            mask = _mask(held, owners, variable)
+            variable.assign(tf.where(mask, value, variable.value))
 
 
 def _check_slots_can_be_found(optimizer: Any) -> None:
@@ -55,28 +79,9 @@ def _check_slots_can_be_found(optimizer: Any) -> None:
         )
 
 
-def _mask(held: Tensor, group: HeadGroup, variable: Any) -> Tensor:
-    mask = tf.gather(held, list(group.indices))
-    if group.own:  # one task, whose variables have no task axis
-        return mask[0]
+def _mask(held: Tensor, owners: int | Sequence[int], variable: Any) -> Tensor:
+    if isinstance(owners, int):
+        return held[owners]
+    last = held.shape[0] - 1
+    mask = tf.gather(held, [last if owner == NOBODY else owner for owner in owners])
     return tf.reshape(mask, (-1,) + (1,) * (len(variable.shape) - 1))
-
-
-def _slots(optimizer: Any, variable: Any, variables: Sequence[Any]) -> list[Any]:
-    """Finds what the optimizer keeps for a variable.
-
-    Keras has no public way to ask: every list attribute with one entry a trainable
-    variable holds one kind of slot.
-    """
-    position = next(i for i, v in enumerate(variables) if v is variable)
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    return [
-        slots[position]
-        for name, slots in vars(optimizer).items()
-        if isinstance(slots, list)
-        and len(slots) == len(variables)
-        and name != "_trainable_variables"
-        and isinstance(slots[position], keras.Variable)
-        and slots[position].shape == variable.shape
-    ]

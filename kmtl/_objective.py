@@ -6,6 +6,7 @@ from typing import Any
 
 from keras import ops
 
+from kmtl._head_groups import conditions
 from kmtl._row_losses import RowLoss, row_losses
 from kmtl._typing import Tensor
 from kmtl.layers import TaskOutputs
@@ -60,6 +61,24 @@ class Objective:
             _group_batch(members[0], _labels_of(y, i), stacked[i])
             for i, members in enumerate(self._members)
         ]
+
+    def given(self, y: Mapping[str, Any]) -> Tensor | None:
+        """Returns the labels that the heads of other tasks see in training.
+
+        Args:
+            y: Packed labels, see `kmtl.data`.
+
+        Returns:
+            Tensor `(batch, tasks conditioned on)`, NaN where missing; `None` without
+            such tasks.
+        """
+        columns = [
+            y["labels"][number][:, group.indices.index(index)]
+            for index in conditions(self._layer.tasks)
+            for number, group in enumerate(self._layer.groups)
+            if index in group.indices
+        ]
+        return ops.stack(columns, axis=-1) if columns else None
 
     def sums(self, batches: Sequence[GroupBatch]) -> tuple[Tensor, Tensor]:
         """Returns weighted sums of the losses and sums of weights, each `(tasks,)`."""

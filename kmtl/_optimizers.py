@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from kmtl._head_groups import HeadGroup
+from kmtl.layers import StackedLayer
 
 # Their update of a weight depends on the norm or the shape of the whole variable, so
 # the tasks of a stack would no longer be independent of each other.
@@ -16,17 +16,19 @@ _PER_VARIABLE = (
 )
 
 
-def check_optimizer(optimizer: Any, groups: Sequence[HeadGroup]) -> None:
-    """Raises `ValueError` for an optimizer that would couple the heads of tasks.
+def check_optimizer(optimizer: Any, layers: Sequence[keras.layers.Layer]) -> None:
+    """Raises `ValueError` for an optimizer that would couple the slices of a stack.
 
-    Heads of the same form are slices of one variable. Element-wise optimizers do not
-    notice; one that works on the norm or the shape of a variable would.
+    Heads, towers and experts of the same form are slices of one variable. Element-wise
+    optimizers do not notice; one that works on the norm or the shape of a variable
+    would.
 
     Args:
         optimizer: A Keras optimizer.
-        groups: The head groups of the model.
+        layers: The layers of the model.
     """
-    if all(len(group.indices) == 1 for group in groups):
+    stacks = [layer for layer in layers if isinstance(layer, StackedLayer)]
+    if all(len(stack.tasks) == 1 for stack in stacks):
         return
     for inner in _unwrap(optimizer):
         if isinstance(inner, _PER_VARIABLE):

@@ -73,7 +73,14 @@ def prepare_inputs(model: Trainer, x: Any) -> Any:
     return _adapter(model).inputs(x)
 
 
-def adapt_labels(model: Trainer, x: Any, y: Any, *, steps: int | None = None) -> None:
+def adapt_labels(
+    model: Trainer,
+    x: Any,
+    y: Any,
+    *,
+    steps: int | None = None,
+    only_unknown: bool = False,
+) -> None:
     """Sets the statistics of regression labels from those of a data set.
 
     Args:
@@ -81,13 +88,14 @@ def adapt_labels(model: Trainer, x: Any, y: Any, *, steps: int | None = None) ->
         x: A frame with label columns or a dataset, where `y` is `None`.
         y: Labels by task name.
         steps: How many batches of a dataset to read; all by default.
+        only_unknown: Whether statistics that are known stay as they are.
     """
     adapter = _adapter(model)
     if isinstance(x, tf.data.Dataset):
         encoded = encoded_labels(x, adapter, steps)
     else:
         encoded = adapter.packer.encode(adapter.labels(x, y))
-    model.outputs_layer.adapt_labels(encoded)
+    model.outputs_layer.adapt_labels(encoded, only_unknown=only_unknown)
 
 
 def label_columns(model: Trainer, frame: pd.DataFrame) -> pd.DataFrame:
@@ -105,7 +113,9 @@ def label_columns(model: Trainer, frame: pd.DataFrame) -> pd.DataFrame:
 
 def check_adapted(model: Trainer, action: str) -> None:
     """Raises `ValueError` while the statistics of some labels are not known."""
-    unknown = model.outputs_layer.unadapted()
+    layer = model.outputs_layer
+    auxiliary = {task.name for task in layer.tasks if task.auxiliary}
+    unknown = [name for name in layer.unadapted() if name not in auxiliary]
     if unknown:
         raise ValueError(
             f"`{action}` needs mean and standard deviation of the labels of "
@@ -121,7 +131,7 @@ def by_task(model: Trainer, stacked: Any) -> dict[str, np.ndarray]:
     for group, part in zip(layer.groups, parts, strict=True):
         for position, index in enumerate(group.indices):
             outputs[index] = np.asarray(part)[:, position]
-    return {task.name: outputs[i] for i, task in enumerate(layer.tasks)}
+    return layer.by_name(outputs)
 
 
 def _adapter(model: Trainer) -> Adapter:

@@ -1,20 +1,21 @@
 """Compiling and stepping: the part of `MTLModel` that Keras calls."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from kmtl._checks import did_you_mean
-from kmtl._hold import apply_and_hold
+from kmtl._distillation import Distillation
+from kmtl._hold import NOBODY, Hold
 from kmtl._objective import GroupBatch, Objective
 from kmtl._optimizers import check_optimizer
+from kmtl._parts import Parts
 from kmtl._typing import ByTask, Config, Tensor
-from kmtl.layers import Representation, TaskOutputs
 from kmtl.metrics._task_metrics import TaskMetrics
 
 _COMPILE_DEFAULTS: Config = {
@@ -29,16 +30,22 @@ _COMPILE_DEFAULTS: Config = {
 
 @dataclass(frozen=True)
 class StepLosses:
-    """The losses of one batch; everything but `penalty` is by task, `(tasks,)`."""
+    """The losses of one batch; all but the scalar penalties are by task, `(tasks,)`.
+
+    `penalty` is that of layers and `sharing_penalty` that of coupled towers;
+    `distillation` keeps the outputs of another model.
+    """
 
     batches: Sequence[GroupBatch]
     sums: Tensor
     weight_sums: Tensor
     means: Tensor
     penalty: Tensor
+    sharing_penalty: Tensor
+    distillation: Tensor
 
 
-class Trainer(keras.Model):
+class Trainer(Parts):
     """A functional model that ends in `TaskOutputs`, trained on packed batches.
 
     It has no `__init__` and no `get_config`: Keras saves it as a graph only then.
@@ -47,6 +54,7 @@ class Trainer(keras.Model):
 
     # Set by `compile`; at class level because an uncompiled model can be saved too.
     task_metrics: Any = None
+    distillation: Distillation | None = None
     _objective: Any = None
     _compile_settings: Any = None
 
@@ -79,9 +87,14 @@ class Trainer(keras.Model):
         if optimizer is None:
             optimizer = self.optimizer if self.compiled else settings["optimizer"]
         optimizer = keras.optimizers.get(optimizer)
-        check_optimizer(optimizer, self.outputs_layer.groups)
+        check_optimizer(optimizer, self.layers)
         self._objective = Objective(self.outputs_layer)
-        metrics = TaskMetrics(self.outputs_layer, _replicas())
+        metrics = TaskMetrics(
+            self.outputs_layer,
+            _replicas(),
+            is_coupled=self.towers is not None,
+            is_distilled=self.distillation is not None,
+        )
         freeze_absent = settings.pop("freeze_absent")
         settings.pop("optimizer")
         super().compile(optimizer=optimizer, loss=None, **settings)
@@ -90,7 +103,7 @@ class Trainer(keras.Model):
         if loss_weights is not None:
             self.outputs_layer.assign_loss_weights(loss_weights)
         # Made before the first trace: layers cannot be called anew inside one.
-        _ = self.encoder, self.heads
+        _ = self.encoder, self.heads, self.towers
 
     def get_compile_config(self) -> Config:
         """Returns what `compile_from_config` needs."""
@@ -108,53 +121,29 @@ class Trainer(keras.Model):
         self.compile(optimizer, **config)
         self.optimizer.build(self.trainable_variables)
 
-    @property
-    def outputs_layer(self) -> TaskOutputs:
-        """The last layer, which carries tasks, features and loss weights."""
-        found = [layer for layer in self.layers if isinstance(layer, TaskOutputs)]
-        return found[0]
-
-    @property
-    def named_inputs(self) -> dict[str, Tensor]:
-        """The symbolic inputs by name."""
-        if isinstance(self.input, dict):
-            return dict(self.input)
-        is_input = keras.layers.InputLayer
-        names = [layer.name for layer in self.layers if isinstance(layer, is_input)]
-        return {names[0]: self.input}
-
-    @functools.cached_property
-    def encoder(self) -> keras.Model:
-        """The part that tasks share: a model from the inputs to the representation."""
-        return keras.Model(self.input, self._representation(), name="encoder")
-
-    @functools.cached_property
-    def heads(self) -> keras.Model:
-        """The rest: a model from the representation to stacked logits, one a group."""
-        stacked = self._stacked_logits()
-        return keras.Model(self._representation(), stacked, name="heads")
-
-    def _representation(self) -> Tensor:
-        marks = [layer for layer in self.layers if isinstance(layer, Representation)]
-        return marks[0].output
-
-    def _stacked_logits(self) -> list[Tensor]:
-        logits = self.outputs_layer.input
-        return [logits] if isinstance(logits, keras.KerasTensor) else list(logits)
-
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Takes one optimizer step; returns the total of the epoch so far."""
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        variables, hold = self._trained_and_held()
         with tf.GradientTape() as tape:
             losses = self._losses_of_tasks(x, y, training=True)
             total = ops.sum(self.outputs_layer.loss_weights * losses.means)
-            total = total + losses.penalty / _replicas()  # the replicas' are summed
+            total = total + self._trained_penalty(losses)
             scaled = self.optimizer.scale_loss(total)
         # The values: a `keras.Variable` is no argument of a tape.
-        variables = list(self.trainable_variables)
         gradients = tape.gradient(scaled, [v.value for v in variables])
-        self._apply(gradients, variables, losses.weight_sums)
+        self.optimizer.apply(gradients, variables)
+        if self.towers is not None and self.towers.coupling.proximal:
+            self.towers.proximal_step(self.optimizer.learning_rate)
+        if hold is not None:
+            hold.restore(self._held(losses.weight_sums))
         return self._record(losses)
+
+    def _trained_penalty(self, losses: StepLosses) -> Tensor:
+        penalty = losses.penalty + losses.distillation
+        if self.towers is not None and not self.towers.coupling.proximal:
+            penalty = penalty + losses.sharing_penalty
+        return penalty / _replicas()  # those of the replicas are summed
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """Measures one batch; returns the total so far."""
@@ -165,61 +154,108 @@ class Trainer(keras.Model):
     def predict_step(self, data: Any) -> list[Tensor]:
         """Predicts one batch, one stacked tensor a head group."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        logits = self._logits(x, training=False)
+        logits = self.logits(x, training=False)
         return self.outputs_layer.activate(self.outputs_layer.stack(logits))
 
-    def _logits(self, x: Any, *, training: bool) -> Sequence[Tensor]:
+    def logits(
+        self, x: Any, *, training: bool, given: Tensor | None = None
+    ) -> Sequence[Tensor]:
+        """Computes stacked logits.
+
+        Args:
+            x: Inputs by name.
+            training: Whether layers train.
+            given: Labels that other heads see, see `Objective.given`; none by default.
+        """
         if not isinstance(self.input, dict):
             (x,) = x.values()
-        logits: Any = self.heads(self.encoder(x, training=training), training=training)
+        # An encoder that is not trained runs as in predictions: batch normalisation by
+        # its moving averages, no dropout.
+        is_trained = training and not self._encoder_rests
+        inputs = keras.tree.flatten(self.encoder(x, training=is_trained))
+        for nothing in self._given_inputs():
+            shape = (ops.shape(inputs[0])[0], nothing.shape[-1])
+            inputs.append(ops.full(shape, float("nan")) if given is None else given)
+        inputs = inputs if len(inputs) > 1 else inputs[0]
+        logits: Any = self.heads(inputs, training=training)
         return logits if isinstance(logits, (list, tuple)) else [logits]
 
     def _losses_of_tasks(self, x: Any, y: Any, *, training: bool) -> StepLosses:
         objective = self._objective
-        batches = objective.batches(y, self._logits(x, training=training))
+        given = objective.given(y) if training else None
+        logits = self.logits(x, training=training, given=given)
+        batches = objective.batches(y, logits)
         sums, weight_sums = objective.sums(batches)
         total_weights = _over_replicas(weight_sums)
         safe = ops.where(total_weights > 0, total_weights, ops.ones_like(total_weights))
         penalties = [ops.cast(p, sums.dtype) for p in self.losses]
         penalty = sum(penalties, start=ops.zeros((), dtype=sums.dtype))
-        return StepLosses(batches, sums, weight_sums, sums / safe, penalty)
+        sharing = ops.zeros_like(penalty)
+        if self.towers is not None:
+            sharing = ops.cast(self.towers.penalty(), sums.dtype)
+        kept = ops.zeros_like(penalty)
+        if self.distillation is not None:
+            kept = self.distillation.loss(x, given, self.outputs_layer, logits)
+        return StepLosses(
+            batches, sums, weight_sums, sums / safe, penalty, sharing, kept
+        )
 
-    def _apply(
-        self, gradients: Sequence[Tensor], variables: Sequence[Any], present: Tensor
-    ) -> None:
-        def update() -> None:
-            self.optimizer.apply(gradients, variables)
-
-        if not self._holds_anything:
-            update()
-            return
+    def _trained_and_held(self) -> tuple[list[Any], Hold | None]:
+        """What a step updates, and what it must put back at its end."""
+        variables = list(self.trainable_variables)
+        frozen = self._frozen_owners()
+        freeze_absent = self._compile_settings["freeze_absent"]
+        if not frozen and not freeze_absent:
+            return variables, None
         if not self.optimizer.built:
             with tf.init_scope():
                 self.optimizer.build(variables)
-        held = self.outputs_layer.frozen.value > 0
+        owned = self._owned()
+        resting = {id(p.variable) for p in owned if p.all_owners <= frozen}
+        if self.towers is not None and self.towers.coupling.proximal:
+            resting = set()  # the proximal step moves all coupled weights
+        held = [
+            part
+            for part in owned
+            if (freeze_absent or part.all_owners & frozen)
+            and not (part.variable.trainable and id(part.variable) in resting)
+        ]
+        trained = [v for v in variables if id(v) not in resting]
+        return trained, Hold(held, self.optimizer)
+
+    def _frozen_owners(self) -> set[int]:
+        """Numbers of frozen tasks, and `NOBODY` where what tasks share is frozen.
+
+        Read while tracing: `set_trainable` discards the traced function.
+        """
+        layer = self.outputs_layer
+        with tf.init_scope():
+            frozen = ops.convert_to_numpy(layer.frozen)
+            is_shared_frozen = bool(ops.convert_to_numpy(layer.frozen_shared).any())
+        return {*np.flatnonzero(frozen).tolist(), *[NOBODY] * is_shared_frozen}
+
+    def _held(self, present: Tensor) -> Tensor:
+        """Which tasks do not move in this step, and last, what belongs to none."""
+        layer = self.outputs_layer
+        held = layer.frozen.value > 0
         if self._compile_settings["freeze_absent"]:
             held = tf.logical_or(held, _over_replicas(present) == 0)
-        apply_and_hold(update, held, self._head_variables(), self.optimizer, variables)
+        return tf.concat([held, layer.frozen_shared.value > 0], 0)
 
     @property
-    def _holds_anything(self) -> bool:
-        # Read while tracing: `set_trainable` discards the traced function.
-        with tf.init_scope():
-            frozen = ops.convert_to_numpy(self.outputs_layer.frozen).any()
-        return bool(frozen or self._compile_settings["freeze_absent"])
-
-    def _head_variables(self) -> list[tuple[Any, list[Any]]]:
-        pairs = []
-        for group, logits in zip(
-            self.outputs_layer.groups, self._stacked_logits(), strict=True
-        ):
-            head = keras.Model(self._representation(), logits)
-            pairs.append((group, list(head.trainable_variables)))
-        return pairs
+    def _encoder_rests(self) -> bool:
+        """Whether nothing in the encoder is trained."""
+        frozen = self._frozen_owners()
+        if NOBODY not in frozen:
+            return False
+        return all(part.all_owners <= frozen for part in self._owned_by_encoder())
 
     def _record(self, losses: StepLosses) -> dict[str, Tensor]:
         self.task_metrics.update_state(
-            losses.batches, losses.sums, losses.weight_sums, losses.penalty
+            losses.batches,
+            losses.sums,
+            losses.weight_sums,
+            (losses.penalty, losses.sharing_penalty, losses.distillation),
         )
         return {"loss": self.task_metrics.running_total()}
 

@@ -8,17 +8,17 @@ import keras
 import numpy as np
 import pandas as pd
 
-from kmtl._checks import check_units, shorten
-from kmtl._head_groups import HeadGroup, group_heads
+from kmtl._checks import check_units
+from kmtl._heads import Heads, has_task_axis, mark
 from kmtl._typing import ByTask, Tensor
 from kmtl.data import resolve_task
 from kmtl.features import TabularFeatures
 from kmtl.features._encode import check_frame
-from kmtl.layers import Representation, TabularEmbedding, TaskDense, TaskOutputs
-from kmtl.layers._per_task import derive_seed, draw_seed
+from kmtl.layers import TabularEmbedding, TaskOutputs
+from kmtl.layers._per_task import draw_seed
 from kmtl.model import MTLModel
 from kmtl.sharing import Hard
-from kmtl.tasks import BinaryTask, MulticlassTask, Task, check_tasks
+from kmtl.tasks import Task, check_tasks
 from kmtl.trunks import CNN, MLP, as_trunk
 
 
@@ -84,23 +84,39 @@ def build_mtl_model(  # noqa: PLR0913 - one keyword a choice
         )
     if isinstance(inputs, TabularFeatures):
         features = inputs
-        _check_no_leak(features, tasks)
+        check_no_leak(features, tasks)
     graph_inputs = _graph_inputs(inputs)
-    seed = draw_seed()
-    encoded = graph_inputs
-    if features is not None:
-        encoded = TabularEmbedding.from_features(features)(graph_inputs)
-    trunk = as_trunk(_default_trunk(encoded) if trunk is None else trunk)
-    shared = (Hard() if sharing is None else sharing)(trunk, encoded, tasks)
-    representation = Representation(name="representation")(shared)
-    groups = group_heads(tasks, head_units)
-    logits = [_head(group, tasks, representation, seed) for group in groups]
-    outputs = TaskOutputs(tasks, groups, features, name="outputs")(logits)
+    outputs = _wire(graph_inputs, tasks, features, trunk, sharing, head_units)
     model = MTLModel(graph_inputs, outputs, name=name)
     model.compile(optimizer, loss_weights=loss_weights)
     if frame is not None:
         model.adapt_labels(frame)
     return model
+
+
+def _wire(
+    graph_inputs: Any,
+    tasks: Sequence[Task],
+    features: TabularFeatures | None,
+    trunk: Any,
+    sharing: Any,
+    head_units: Sequence[int],
+) -> dict[str, Tensor]:
+    """Builds the graph from the inputs to the outputs by task name."""
+    seed = draw_seed()
+    encoded = graph_inputs
+    if features is not None:
+        encoded = TabularEmbedding.from_features(features)(graph_inputs)
+    trunk = as_trunk(_default_trunk(encoded) if trunk is None else trunk)
+    sharing = Hard() if sharing is None else sharing
+    shared = sharing(trunk, encoded, tasks)
+    # Whatever axes the output of one trunk for all tasks has, none of them is tasks.
+    per_task = not isinstance(sharing, Hard) and has_task_axis(shared, tasks)
+    heads = Heads(tasks, mark(shared, tasks, has_task_axis=per_task), seed=seed)
+    heads.add_all(head_units)
+    layer = TaskOutputs(tasks, heads.groups, features, name="outputs")
+    outputs: dict[str, Tensor] = layer(heads.logits)
+    return outputs
 
 
 def _check_sharing(sharing: Any) -> None:
@@ -115,9 +131,11 @@ def _columns(tasks: Sequence[Task]) -> list[str]:
     return [task.column for task in tasks]
 
 
-def _check_no_leak(features: TabularFeatures, tasks: Sequence[Task]) -> None:
+def check_no_leak(features: TabularFeatures | None, tasks: Sequence[Task]) -> None:
+    """Raises `ValueError` if the label of a task is a feature."""
+    names = () if features is None else features.names
     for task in tasks:
-        if task.column in features.names:
+        if task.column in names:
             raise ValueError(
                 f"Column {task.column!r} is the label of task {task.name!r} and cannot "
                 "be a feature too; leave it out with "
@@ -187,48 +205,3 @@ def _default_trunk(encoded: Any) -> Any:
         f"Received: inputs of shape {tuple(encoded.shape)}. A shape in `inputs` is "
         "that of one sample, without the rows."
     )
-
-
-def _head(
-    group: HeadGroup, tasks: Sequence[Task], representation: Tensor, seed: int
-) -> Tensor:
-    members = group.members(tasks)
-    if group.own:
-        return _own_head(members[0], representation)
-    if len(representation.shape) not in (2, 3):
-        raise ValueError(
-            f"The trunk gives a feature map of shape {tuple(representation.shape)}, "
-            f"but the built-in heads of {shorten(t.name for t in members)} need a "
-            'vector a row. Pool it (`pooling="avg"`, or `GlobalAveragePooling2D()` at '
-            "the end of the trunk), or give the tasks heads of their own (`head=`)."
-        )
-    names = [task.name for task in members]
-    stem = f"head_{'_'.join(map(str, group.indices[:1]))}"
-    outputs = representation
-    for depth, units in enumerate(group.hidden):
-        outputs = TaskDense(
-            units,
-            tasks=names,
-            activation="relu",
-            seed=derive_seed(seed, "hidden", depth),
-            name=f"{stem}_hidden_{depth}",
-        )(outputs)
-    last = TaskDense(
-        group.units, tasks=names, seed=derive_seed(seed, "out"), name=f"{stem}_out"
-    )
-    return last(outputs)
-
-
-def _own_head(task: Task, representation: Tensor) -> Tensor:
-    logits = as_trunk(task.head, subject=f"head of task {task.name!r}")(representation)
-    width = logits.shape[-1]
-    if isinstance(task, MulticlassTask):
-        expected = task.units
-    else:
-        expected = 1 if isinstance(task, BinaryTask) else width
-    if len(logits.shape) < 2 or width != expected:
-        raise ValueError(
-            f"`head` of task {task.name!r} must end in {expected} units (logits, no "
-            f"activation). Received: an output of shape {tuple(logits.shape)}."
-        )
-    return logits

@@ -21,7 +21,7 @@ from kmtl._prepare import (
     prepare_inputs,
     prepare_validation,
 )
-from kmtl._trainer import Trainer
+from kmtl._sharing_view import SharingView
 from kmtl._typing import ByTask
 from kmtl.callbacks._in_fit import evaluate_callbacks, fit_callbacks
 from kmtl.data import check_ends
@@ -30,7 +30,7 @@ from kmtl.tasks import Task
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
-class MTLModel(Trainer):
+class MTLModel(SharingView):
     """A Keras model of several tasks; made by `kmtl.build_mtl_model`.
 
     It takes DataFrames, arrays, dicts of arrays and `tf.data.Dataset`s of `(x, y)` or
@@ -252,6 +252,8 @@ class MTLModel(Trainer):
         predictions = self.predict(x, **arguments)
         columns: dict[str, Any] = {}
         for task in self.tasks:
+            if task.auxiliary:
+                continue
             added = frame_columns(task, predictions[task.name], probabilities)
             check_unique([*columns, *added], "columns of the predictions")
             columns.update(added)
@@ -273,25 +275,32 @@ class MTLModel(Trainer):
         else:
             adapt_labels(self, None, y)
 
-    def set_trainable(self, task: str, trainable: bool) -> None:
-        """Freezes or unfreezes the head of one task.
+    def set_trainable(self, task: str | None, trainable: bool) -> None:
+        """Freezes or unfreezes what belongs to one task alone, or to none.
 
-        A frozen head and what the optimizer keeps for it stay exactly as they are; the
-        task's loss still reaches the trunk (set its loss weight to 0 to stop that).
+        To a task belong its head, and where the sharing gives it some, its tower,
+        experts and gate. They and what the optimizer keeps for them stay exactly as
+        they are. The task's loss still reaches what it shares; a loss weight of 0 stops
+        that.
 
         Args:
-            task: Name of the task.
-            trainable: Whether its head is trained.
+            task: Name of the task, or `None` for all that belongs to no task alone. An
+                encoder of which nothing is trained runs as in predictions.
+            trainable: Whether they are trained.
         """
-        check_known_keys([task], self.task_names, "task")
-        frozen = ops.convert_to_numpy(self.outputs_layer.frozen).copy()
-        frozen[self.task_names.index(task)] = 0.0 if trainable else 1.0
-        self.outputs_layer.frozen.assign(frozen)
+        layer = self.outputs_layer
+        if task is None:
+            layer.frozen_shared.assign([0.0 if trainable else 1.0])
+        else:
+            check_known_keys([task], self.task_names, "task")
+            frozen = ops.convert_to_numpy(layer.frozen).copy()
+            frozen[self.task_names.index(task)] = 0.0 if trainable else 1.0
+            layer.frozen.assign(frozen)
         self.train_function = None  # holding weights is part of the traced step
 
     def _adapt_labels_once(self, x: Any, y: Any, steps: int | None) -> None:
         if self.outputs_layer.unadapted():
-            adapt_labels(self, x, y, steps=steps)
+            adapt_labels(self, x, y, steps=steps, only_unknown=True)
 
     def _warn_of_weight_as_feature(self, sample_weight: Any) -> None:
         names = () if self.features is None else self.features.names

@@ -17,9 +17,11 @@ def run(tmp_path):
     def run(script, *options):
         # The checkout first: the examples are tested without an installed kmtl too.
         path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        folders = [f"--output={tmp_path}", f"--exports={tmp_path / 'exports'}"]
+        text = (ROOT / "examples" / script).read_text(encoding="utf-8")
+        folders = {"--output": tmp_path, "--exports": tmp_path / "exports"}
+        options += tuple(f"{k}={v}" for k, v in folders.items() if f'"{k}"' in text)
         finished = subprocess.run(
-            [sys.executable, f"examples/{script}", *options, *folders],
+            [sys.executable, f"examples/{script}", *options],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": path},
             capture_output=True,
@@ -87,7 +89,41 @@ def test_reviews_read_any_column_of_text(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_the_funnel_trains_compares_draws_and_serves(run, tmp_path):
+    printed = run("funnel.py", "--rows=3000", "--epochs=1")
+    esmm = next(line for line in printed.splitlines() if line.startswith("ESMM"))
+    assert esmm.endswith(" 0.0000")
+    assert "ctcvr:" in printed.split("served from there")[1]
+    assert (tmp_path / "funnel.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_many_small_tasks_compare_strengths(run):
+    options = ["--machines=4", "--epochs=2", "--seeds=1", "--strengths", "0", "99"]
+    printed = run("many_small_tasks.py", *options)
+    assert "hard sharing" in printed
+    apart, near = (printed.split(f"strength {s} ")[1].split("\n")[0] for s in (0, 99))
+    assert float(near.split()[-1]) < float(apart.split()[-1])
+
+
+@pytest.mark.slow
 def test_an_example_says_what_the_picture_needs(run, tmp_path, monkeypatch):
     (tmp_path / "matplotlib.py").write_text("raise ImportError\n")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     assert "pip install 'kmtl[plot]'" in run("reviews.py", "--rows=300", "--epochs=1")
+
+
+@pytest.mark.slow
+def test_experts_train_compare_and_draw_gates(run, tmp_path):
+    printed = run("experts.py", "--rows=4000", "--epochs=1")
+    assert "shared/0" in printed
+    assert (tmp_path / "gates.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_adding_a_task_compares_what_is_forgotten(run, tmp_path):
+    printed = run("adding_a_task.py", "--rows=4000", "--epochs=1")
+    table = printed.split("Test results")[1]
+    assert "everything, distilled" in table
+    assert (tmp_path / "adding_a_task.keras").is_file()
+    assert (tmp_path / "exports/adding_a_task/1/saved_model.pb").is_file()

@@ -8,5 +8,6 @@ Example:
 """
 
 from kmtl.callbacks._loss_weight_schedule import LossWeightSchedule
+from kmtl.callbacks._sharing_strength import SharingStrength
 
-__all__ = ["LossWeightSchedule"]
+__all__ = ["LossWeightSchedule", "SharingStrength"]

@@ -103,12 +103,18 @@ class Adapter:
                 continue
             if np.isnan(column).all():
                 raise ValueError(
-                    f"Every label of task {task.name!r} is missing. Received: "
-                    f"{len(column)} rows. Pass `y` without the task to train without "
-                    "it."
+                    f"Every label of task {task.name!r} is missing{_unless(task)}. "
+                    f"Received: {len(column)} rows. Pass `y` without the task to train "
+                    "without it."
                 )
             if isinstance(task, BinaryTask) and task.classes is None:
                 _check_positive_occurs(task, labels[task.name], column)
+
+
+def _unless(task: Task) -> str:
+    if task.only_if is None:
+        return ""
+    return f" or does not count, as that of task {task.only_if!r} is not positive"
 
 
 def _by_task(tasks: Sequence[Task], y: Any) -> dict[str, Any]:

@@ -90,7 +90,8 @@ class Packer:
             rows: The number of rows of the inputs; by default that of the first labels.
 
         Returns:
-            One float64 array `(rows, ...)` a task, NaN where missing.
+            One float64 array `(rows, ...)` a task, NaN where missing or where the
+            label does not count, see `Task.only_if`.
         """
         check_known_keys(labels, self._names, "y")
         encoded = {
@@ -106,10 +107,13 @@ class Packer:
                     f"Labels of task {name!r} must be as many as the inputs, {rows}. "
                     f"Received: {len(column)}."
                 )
-        return [
-            encoded[task.name] if task.name in encoded else _all_missing(rows, shape)
+        columns = {
+            task.name: encoded[task.name]
+            if task.name in encoded
+            else _all_missing(rows, shape)
             for task, shape in zip(self.tasks, self.shapes, strict=True)
-        ]
+        }
+        return [_counting(task, columns) for task in self.tasks]
 
     @property
     def _names(self) -> list[str]:
@@ -155,6 +159,21 @@ class Packer:
 def _all_missing(rows: int, shape: Shape) -> np.ndarray:
     known = tuple(1 if n is None else n for n in shape)
     return np.full((rows, *known), np.nan)
+
+
+def _counting(task: Task, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the labels of a task, missing where its condition does not hold."""
+    labels = columns[task.name]
+    if task.only_if is None:
+        return labels
+    holds = columns[task.only_if] == 1
+    if holds.shape != labels.shape[: holds.ndim]:
+        raise ValueError(
+            f"`only_if` of task {task.name!r} needs labels of one shape. Received: "
+            f"shape={labels.shape} and {holds.shape} of task {task.only_if!r}."
+        )
+    holds = holds.reshape(*holds.shape, *(1,) * (labels.ndim - holds.ndim))
+    return np.where(holds, labels, np.nan)
 
 
 def resolve_class_weight(

@@ -44,6 +44,8 @@ class PerTask(keras.initializers.Initializer):
                 f"`shape` must start with the number of tasks, {len(self.tasks)}. "
                 f"Received: shape={tuple(shape)}."
             )
+        if not isinstance(self.inner, keras.initializers.Initializer):  # a function
+            return ops.stack([self.inner(shape[1:], dtype=dtype) for _ in self.tasks])
         config = self.inner.get_config()
         if "seed" not in config:  # not random: all slices are equal
             return ops.broadcast_to(self.inner(shape[1:], dtype=dtype), shape)

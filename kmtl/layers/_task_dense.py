@@ -6,13 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from kmtl._checks import check_positive_integer, check_unique
+from kmtl._checks import check_positive_integer
 from kmtl._typing import Config, Shape, Tensor
-from kmtl.layers._per_task import PerTask, draw_seed
+from kmtl.layers._stacked import StackedLayer
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
-class TaskDense(keras.layers.Layer):
+class TaskDense(StackedLayer):
     """A stack of dense layers, one for each task.
 
     Slice `t` computes what `keras.layers.Dense(units)` computes on the input of task
@@ -27,9 +27,8 @@ class TaskDense(keras.layers.Layer):
         bias_initializer: Initializer of one slice of the bias.
         kernel_regularizer: A Keras regularizer, called with the whole kernel of shape
             `(tasks, in, units)`.
-        seed: Decides the initial values together with each task's name. Drawn from
-            the global Keras seed by default.
-        **kwargs: Passed to `keras.layers.Layer`.
+        **kwargs: `same_start` and `seed`, see `StackedLayer`; the rest is passed to
+            `keras.layers.Layer`.
 
     Call arguments:
         inputs: Tensor of shape `(batch, in)` or `(batch, tasks, in)`.
@@ -57,59 +56,45 @@ class TaskDense(keras.layers.Layer):
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
-        seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(tasks=tasks, **kwargs)
         check_positive_integer(units, "units")
-        check_unique(list(tasks), "tasks")
         self.units = units
-        self.tasks = tuple(tasks)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
-        self.seed = draw_seed() if seed is None else seed
 
     def build(self, input_shape: Shape) -> None:
-        tasks = len(self.tasks)
         if len(input_shape) not in (2, 3):
             raise ValueError(
                 f"`{self.name}` takes an input of rank 2, (batch, features), or 3, "
                 f"(batch, tasks, features). Received: shape={tuple(input_shape)}. "
                 "Pool a feature map to a vector first."
             )
-        if len(input_shape) == 3 and input_shape[1] != tasks:
-            raise ValueError(
-                f"`{self.name}` expects {tasks} tasks on axis 1 of its input. "
-                f"Received: shape={tuple(input_shape)}."
-            )
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(tasks, input_shape[-1], self.units),
-            initializer=self._per_task(self.kernel_initializer),
+        if len(input_shape) == 3:
+            self.check_slices(input_shape)
+        self.kernel = self.add_stack(
+            "kernel",
+            (input_shape[-1], self.units),
+            self.kernel_initializer,
             regularizer=self.kernel_regularizer,
         )
         self.bias = None
         if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=(tasks, self.units),
-                initializer=self._per_task(self.bias_initializer),
-            )
-
-    def _per_task(self, initializer: Any) -> PerTask:
-        return PerTask(initializer, tasks=self.tasks, seed=self.seed)
+            self.bias = self.add_stack("bias", (self.units,), self.bias_initializer)
 
     def call(self, inputs: Tensor) -> Tensor:
         # Three forms of one product, each the fastest for its shapes on a CPU.
-        kernel = ops.cast(self.kernel, inputs.dtype)  # (t, i, o)
-        bias = None if self.bias is None else ops.cast(self.bias, inputs.dtype)
+        inputs = ops.cast(inputs, self.compute_dtype)  # integers are numbers too
+        kernel = ops.cast(self.kernel, self.compute_dtype)  # (t, i, o)
+        bias = None if self.bias is None else ops.cast(self.bias, self.compute_dtype)
         tasks, features, units = kernel.shape
         if len(inputs.shape) == 2:
             wide = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (features, -1))
-            outputs = ops.matmul(inputs, wide)
+            outputs = _product(inputs, wide)
             if bias is not None:  # flat: fused with the product
                 outputs = outputs + ops.reshape(bias, (-1,))
             return self.activation(ops.reshape(outputs, (-1, tasks, units)))
@@ -122,24 +107,24 @@ class TaskDense(keras.layers.Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], len(self.tasks), self.units)
 
-    def slice_task(self, index: int) -> "TaskDense":
-        """Returns a layer of the one task, with a copy of its weights."""
-        config = {**self.get_config(), "tasks": [self.tasks[index]]}
-        single = TaskDense.from_config(config)
-        single.build((None, self.kernel.shape[1]))
-        for ours, theirs in zip(self.weights, single.weights, strict=True):
-            theirs.assign(ours[index : index + 1])
-        return single
+    def slice_shape(self) -> Shape:
+        return (None, self.kernel.shape[1])
 
     def get_config(self) -> Config:
         return {
             **super().get_config(),
             "units": self.units,
-            "tasks": list(self.tasks),
             "activation": keras.activations.serialize(self.activation),
             "use_bias": self.use_bias,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
-            "seed": self.seed,
         }
+
+
+def _product(inputs: Tensor, wide: Tensor) -> Tensor:
+    """A matrix product whose columns do not change when others come or go."""
+    if wide.shape[-1] > 1:
+        return ops.matmul(inputs, wide)
+    # A single column would be summed in another order.
+    return ops.matmul(inputs, ops.repeat(wide, 2, axis=-1))[:, :1]

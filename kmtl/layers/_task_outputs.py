@@ -1,6 +1,6 @@
 """The last layer: stacked logits in, one named output a task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ from kmtl._checks import check_known_keys, check_weight
 from kmtl._head_groups import HeadGroup
 from kmtl._typing import ByTask, Config, Shape, Tensor
 from kmtl.features import TabularFeatures
+from kmtl.layers._wide import wide_dtype
 from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask, Task
 
 
@@ -19,9 +20,9 @@ class TaskOutputs(keras.layers.Layer):
     """Turns the stacked outputs of the head groups into `{task name: output}`.
 
     Probabilities for binary and multiclass tasks, values in the label's own unit for
-    regressions. The layer also carries what a model must not lose on saving: the
-    task specifications and the features in its config; loss weights, label
-    statistics and frozen tasks as variables.
+    regressions; auxiliary tasks are left out. The layer also carries what a model must
+    not lose on saving: the task specifications and the features in its config; loss
+    weights, label statistics and frozen tasks as variables.
 
     Args:
         tasks: The task specifications, in the order of the model.
@@ -61,6 +62,7 @@ class TaskOutputs(keras.layers.Layer):
             "label_scale", count, np.add(unknown, 1.0), "float64"
         )
         self.frozen = self._state("frozen", count, np.zeros(count))
+        self.frozen_shared = self._state("frozen_shared", (1,), [0.0])
 
     def _state(
         self, name: str, shape: Shape, values: Any, dtype: str | None = None
@@ -78,7 +80,15 @@ class TaskOutputs(keras.layers.Layer):
         for group, stacked in zip(self.groups, activated, strict=True):
             for position, index in enumerate(group.indices):
                 outputs[index] = stacked[:, position]
-        return {task.name: outputs[i] for i, task in enumerate(self.tasks)}
+        return self.by_name(outputs)
+
+    def by_name(self, outputs: Mapping[int, Any]) -> dict[str, Any]:
+        """Names what is keyed by position; auxiliary tasks are left out."""
+        return {
+            task.name: outputs[index]
+            for index, task in enumerate(self.tasks)
+            if not task.auxiliary
+        }
 
     def stack(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Gives every group's logits a task axis and the dtype of losses.
@@ -100,10 +110,10 @@ class TaskOutputs(keras.layers.Layer):
         ]
 
     def _activate(self, group: HeadGroup, logits: Tensor) -> Tensor:
-        kind = type(self.tasks[group.indices[0]])
-        if kind is BinaryTask:
+        first = self.tasks[group.indices[0]]
+        if isinstance(first, BinaryTask):
             return ops.sigmoid(logits)
-        if kind is MulticlassTask:
+        if isinstance(first, MulticlassTask):
             return ops.softmax(logits, axis=-1)
         shape = (1, len(group.indices)) + (1,) * (len(logits.shape) - 2)
         scale, mean = (
@@ -146,17 +156,22 @@ class TaskOutputs(keras.layers.Layer):
         unknown = np.isnan(ops.convert_to_numpy(self.label_mean))
         return [t.name for t, u in zip(self.tasks, unknown, strict=True) if u]
 
-    def adapt_labels(self, encoded: Sequence[np.ndarray]) -> None:
+    def adapt_labels(
+        self, encoded: Sequence[np.ndarray], *, only_unknown: bool = False
+    ) -> None:
         """Sets mean and standard deviation of the labels of standardised tasks.
 
         Args:
             encoded: The labels of every task, NaN where missing. A task without any
                 keeps what it has.
+            only_unknown: Whether tasks whose statistics are known keep them.
         """
+        kept = set() if not only_unknown else {t.name for t in self.tasks}
+        kept -= set(self.unadapted())
         mean, scale = (array.copy() for array in self.label_statistics_on_host())
         for index, task in enumerate(self.tasks):
             labels = encoded[index][~np.isnan(encoded[index])]
-            if is_standardized(task) and len(labels):
+            if is_standardized(task) and len(labels) and task.name not in kept:
                 mean[index] = labels.mean()
                 scale[index] = labels.std() or 1.0  # constant labels: centre them only
         self.label_mean.assign(mean)
@@ -177,7 +192,7 @@ class TaskOutputs(keras.layers.Layer):
             for index in group.indices:
                 rest = shape[1:] if group.own else shape[2:]
                 shapes[index] = (shape[0], *rest)
-        return {task.name: shapes[i] for i, task in enumerate(self.tasks)}
+        return self.by_name(shapes)
 
     def get_config(self) -> Config:
         serialize = keras.saving.serialize_keras_object
@@ -204,8 +219,3 @@ class TaskOutputs(keras.layers.Layer):
 def is_standardized(task: Task) -> bool:
     """Whether a task is trained on standardised labels."""
     return isinstance(task, RegressionTask) and task.standardize
-
-
-def wide_dtype() -> str:
-    """Dtype of outputs and losses: float32, or float64 where Keras is set to it."""
-    return "float64" if keras.config.floatx() == "float64" else "float32"

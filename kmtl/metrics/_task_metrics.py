@@ -22,11 +22,18 @@ from kmtl.metrics._vector import (
     RootMeanSquaredError,
     VectorMetric,
 )
-from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask, Task
+from kmtl.tasks import (
+    BinaryTask,
+    MulticlassTask,
+    ProductTask,
+    RegressionTask,
+    Task,
+)
 
 _ERRORS = (MeanAbsoluteError, MeanSquaredError, RootMeanSquaredError, R2)
 _VECTOR_METRICS: dict[type[Task], tuple[type[VectorMetric], ...]] = {
     BinaryTask: (AUC, Accuracy),
+    ProductTask: (AUC, Accuracy),
     MulticlassTask: (Accuracy,),
     RegressionTask: _ERRORS,
 }
@@ -38,24 +45,41 @@ class TaskMetrics(keras.metrics.Metric):
     Args:
         layer: The output layer of the model, which knows tasks and head groups.
         replicas: The number of replicas that train the model.
+        is_coupled: Whether towers are coupled, so that there is a `sharing_penalty`.
+        is_distilled: Whether there is a `distillation_loss`.
     """
 
-    def __init__(self, layer: TaskOutputs, replicas: int = 1) -> None:
+    def __init__(
+        self,
+        layer: TaskOutputs,
+        replicas: int = 1,
+        *,
+        is_coupled: bool = False,
+        is_distilled: bool = False,
+    ) -> None:
         super().__init__(name="tasks")
+        # Which of the penalties have a name in the logs: those of layers have none.
+        self._penalty_names = [
+            None,
+            "sharing_penalty" if is_coupled else None,
+            "distillation_loss" if is_distilled else None,
+        ]
         self._replicas = replicas
         self._layer = layer
         count = len(layer.tasks)
         # By task: weighted sum of losses, sum of weights, batches before a bad one.
         self._losses = self._sums("losses", (3, count))
-        # Sum of penalties, number of batches.
-        self._steps = self._sums("steps", (2,))
+        # Sums of the penalties, number of batches.
+        self._steps = self._sums("steps", (len(self._penalty_names) + 1,))
         # (group, positions in the group, metric, state)
         self._vector: list[tuple[int, list[int], VectorMetric, Any]] = []
         # (group, position in the group, metric)
         self._single: list[tuple[int, int, keras.metrics.Metric]] = []
         self._names: dict[str, list[str]] = {task.name: [] for task in layer.tasks}
         # By name in the logs: which way is better, and the name without the task's.
-        self.directions: dict[str, str] = {"loss": "min"}
+        self.directions: dict[str, str] = {
+            name: "min" for name in ["loss", *self._penalty_names] if name is not None
+        }
         self.suffixes: dict[str, str] = {}
         for group in range(len(layer.groups)):
             self._add_group(group)
@@ -102,7 +126,7 @@ class TaskMetrics(keras.metrics.Metric):
         batches: Sequence[GroupBatch],
         loss_sums: Tensor,
         weight_sums: Tensor,
-        penalty: Tensor,
+        penalties: Sequence[Tensor],
     ) -> None:
         """Adds a batch.
 
@@ -110,9 +134,10 @@ class TaskMetrics(keras.metrics.Metric):
             batches: One a head group.
             loss_sums: Weighted sums of the losses, `(tasks,)`.
             weight_sums: Sums of the weights, `(tasks,)`.
-            penalty: The regularisation of this step, a scalar.
+            penalties: Those of layers, of coupled towers and of distillation in this
+                step, scalars.
         """
-        self._steps.assign_add(ops.cast(ops.stack([penalty, 1.0]), "float64"))
+        self._steps.assign_add(ops.cast(ops.stack([*penalties, 1.0]), "float64"))
         # Once a loss is not finite, its sum never is again.
         finite = ops.isfinite(self._losses[0] + ops.cast(loss_sums, "float64"))
         finite = ops.cast(finite, loss_sums.dtype)
@@ -130,7 +155,7 @@ class TaskMetrics(keras.metrics.Metric):
         """The total loss over the epoch so far, as a tensor; for the progress bar."""
         losses = self._losses[0] / ops.maximum(self._losses[1], 1e-38)
         total = ops.sum(self._layer.loss_weights * ops.cast(losses, self._layer.dtype))
-        penalty = self._steps[0] / ops.maximum(self._steps[1], 1.0)
+        penalty = ops.sum(self._steps[:-1]) / ops.maximum(self._steps[-1], 1.0)
         return total + ops.cast(penalty, total.dtype)
 
     def result(self) -> dict[str, float]:
@@ -143,7 +168,12 @@ class TaskMetrics(keras.metrics.Metric):
         known = weights > 0
         losses = np.where(known, sums, np.nan) / np.where(known, weights, 1)
         values = self._metric_values()
-        logs = {"loss": self._total(losses)}
+        penalties = self._penalties()
+        weighted = ops.convert_to_numpy(self._layer.loss_weights) * losses
+        logs = {"loss": float(np.nansum(weighted) + penalties.sum())}
+        for name, penalty in zip(self._penalty_names, penalties, strict=True):
+            if name is not None:
+                logs[name] = float(penalty)
         for index, task in enumerate(self._layer.tasks):
             logs[f"{task.name}_loss"] = float(losses[index])
             for metric in self._names[task.name]:
@@ -151,10 +181,9 @@ class TaskMetrics(keras.metrics.Metric):
                 logs[f"{task.name}_{metric}"] = float(value)
         return logs
 
-    def _total(self, losses: np.ndarray) -> float:
-        weighted = ops.convert_to_numpy(self._layer.loss_weights) * losses
-        penalty, steps = ops.convert_to_numpy(self._steps)
-        return float(np.nansum(weighted) + penalty / max(steps, 1.0))
+    def _penalties(self) -> np.ndarray:
+        *sums, steps = ops.convert_to_numpy(self._steps)
+        return np.array(sums) / max(steps, 1.0)
 
     def _metric_values(self) -> dict[tuple[str, str], float]:
         values: dict[tuple[str, str], float] = {}
@@ -172,7 +201,7 @@ class TaskMetrics(keras.metrics.Metric):
 
     def first_bad(self) -> dict[str, int]:
         """Tasks whose loss was not finite, and the number of the first such batch."""
-        steps = ops.convert_to_numpy(self._steps)[1]
+        steps = ops.convert_to_numpy(self._steps)[-1]
         finite = ops.convert_to_numpy(self._losses)[2]
         return {
             task.name: int(count // self._replicas) + 1

@@ -11,6 +11,32 @@ Example:
     Hard()
 """
 
+from kmtl.sharing._adatt import AdaTT
+from kmtl.sharing._branched import Branched
+from kmtl.sharing._cgc import CGC
+from kmtl.sharing._cross_stitch import CrossStitch
+from kmtl.sharing._dselect_k import DSelectK
+from kmtl.sharing._film import FiLM
 from kmtl.sharing._hard import Hard
+from kmtl.sharing._low_level import LowLevel
+from kmtl.sharing._mmoe import MMoE
+from kmtl.sharing._mtan import MTAN
+from kmtl.sharing._ple import PLE
+from kmtl.sharing._sluice import Sluice
+from kmtl.sharing._soft import Soft
 
-__all__ = ["Hard"]
+__all__ = [
+    "CGC",
+    "MTAN",
+    "PLE",
+    "AdaTT",
+    "Branched",
+    "CrossStitch",
+    "DSelectK",
+    "FiLM",
+    "Hard",
+    "LowLevel",
+    "MMoE",
+    "Sluice",
+    "Soft",
+]

@@ -1,10 +1,12 @@
 """Hard parameter sharing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kmtl._typing import Tensor
+from kmtl.layers import SharedTensor
 from kmtl.tasks import Task
+from kmtl.trunks import Inputs, Trunk
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,11 @@ class Hard:
         (None, 16)
     """
 
-    def __call__(
-        self, trunk: Callable[[Tensor], Tensor], inputs: Tensor, tasks: Sequence[Task]
-    ) -> Tensor:
+    def __call__(self, trunk: Trunk, inputs: Inputs, tasks: Sequence[Task]) -> Tensor:
         """Applies the trunk once.
 
         Args:
-            trunk: A callable on symbolic tensors.
+            trunk: What the tasks share.
             inputs: A symbolic tensor or a dict of them.
             tasks: The tasks of the model; all see the same representation.
 
@@ -35,4 +35,4 @@ class Hard:
             The output of the trunk, shared by all tasks.
         """
         del tasks
-        return trunk(inputs)
+        return SharedTensor(name="shared")(trunk(inputs))

@@ -11,6 +11,7 @@ Example:
 from kmtl.testing._layer import check_layer
 from kmtl.testing._loss import check_loss
 from kmtl.testing._metric import check_metric
+from kmtl.testing._regularizer import check_regularizer
 from kmtl.testing._sharing import check_sharing
 from kmtl.testing._trunk import check_trunk
 
@@ -18,6 +19,7 @@ __all__ = [
     "check_layer",
     "check_loss",
     "check_metric",
+    "check_regularizer",
     "check_sharing",
     "check_trunk",
 ]

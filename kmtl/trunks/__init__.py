@@ -13,6 +13,18 @@ Example:
 
 from kmtl.trunks._adapt import as_trunk
 from kmtl.trunks._cnn import CNN
+from kmtl.trunks._kit import Kit, Single, Stack
 from kmtl.trunks._mlp import MLP
+from kmtl.trunks._trunk import Inputs, Stage, Trunk
 
-__all__ = ["CNN", "MLP", "as_trunk"]
+__all__ = [
+    "CNN",
+    "MLP",
+    "Inputs",
+    "Kit",
+    "Single",
+    "Stack",
+    "Stage",
+    "Trunk",
+    "as_trunk",
+]

@@ -1,17 +1,17 @@
 """Makes one kind of function of everything that may serve as a trunk."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
 from kmtl._checks import did_you_mean, shorten
 from kmtl._typing import Tensor
 from kmtl.trunks._common import only_tensor
-
-Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
-Trunk: TypeAlias = Callable[[Inputs], Tensor]
+from kmtl.trunks._kit import Kit
+from kmtl.trunks._trunk import Inputs, Stage, Trunk
 
 _ACCEPTED = (
     "a trunk such as `kmtl.trunks.MLP([128, 64])`, a keras.Model, a Keras layer, a "
@@ -20,7 +20,7 @@ _ACCEPTED = (
 
 
 def as_trunk(trunk: Any, *, subject: str = "trunk") -> Trunk:
-    """Returns a function from symbolic inputs to one symbolic tensor.
+    """Returns a trunk: a function from symbolic inputs to one symbolic tensor.
 
     Args:
         trunk: One of
@@ -51,24 +51,67 @@ def as_trunk(trunk: Any, *, subject: str = "trunk") -> Trunk:
         >>> kmtl.trunks.as_trunk(layers)(keras.Input((4, 4))).shape
         (None, 16)
     """
-    step = _as_step(trunk, subject)
+    if isinstance(trunk, Trunk):
+        return trunk
+    if isinstance(trunk, (list, tuple)):
+        return _Chain(trunk, subject)
+    return _OneStage(_as_step(trunk, subject), subject)
 
-    def apply(x: Inputs) -> Tensor:
-        output = step(x)
-        _check_output(output, subject)
+
+class _Chain(Trunk):
+    """Trunks applied in turn; its stages are theirs."""
+
+    def __init__(self, trunks: Sequence[Any], subject: str) -> None:
+        if not trunks:
+            raise ValueError(
+                f"`{subject}` must be a list of at least one layer. "
+                f"Received: {trunks!r}."
+            )
+        self._trunks = [
+            as_trunk(t, subject=f"{subject}[{i}]") for i, t in enumerate(trunks)
+        ]
+
+    def stages(self, kit: Kit) -> list[Stage]:
+        """Returns the stages of all members; all but the last one pool their maps."""
+        kits = [kit, *[kit.after_first()] * (len(self._trunks) - 1)]
+        stages: list[Stage] = []
+        for trunk, own in zip(self._trunks, kits, strict=True):
+            stages += trunk.stages(own)
+            if trunk is not self._trunks[-1]:
+                stages.append(_finished(trunk, own, stages.pop()))
+        return stages
+
+    def finish(self, kit: Kit, x: Tensor) -> Tensor:
+        return self._trunks[-1].finish(kit, x)
+
+
+def _finished(trunk: Trunk, kit: Kit, stage: Stage) -> Stage:
+    return lambda x: trunk.finish(kit, stage(x))
+
+
+class _OneStage(Trunk):
+    """A function of symbolic tensors as a trunk."""
+
+    def __init__(self, step: Stage, subject: str) -> None:
+        self._step = step
+        self._subject = subject
+        self._name = re.sub("[^A-Za-z0-9]+", "_", subject).strip("_")
+
+    def stages(self, kit: Kit) -> list[Stage]:
+        return [lambda x: kit.run(self._checked, x, self._name)]
+
+    def _checked(self, x: Inputs) -> Tensor:
+        output = self._step(x)
+        _check_output(output, self._subject)
         return output
 
-    return apply
 
-
-def _as_step(trunk: Any, subject: str) -> Trunk:
+def _as_step(trunk: Any, subject: str) -> Stage:
     if inspect.isclass(trunk):
         raise ValueError(
             f"`{subject}` must be an object, not a class. Received: {trunk.__name__}. "
             f"Create one: `{trunk.__name__}(...)`."
         )
-    if isinstance(trunk, (list, tuple)):
-        return _in_turn(trunk, subject)
     if isinstance(trunk, keras.Model):
         return _model_step(trunk, subject)
     if isinstance(trunk, keras.layers.Layer):
@@ -78,22 +121,7 @@ def _as_step(trunk: Any, subject: str) -> Trunk:
     raise ValueError(f"`{subject}` must be {_ACCEPTED}. Received: {trunk!r}.")
 
 
-def _in_turn(trunks: Sequence[Any], subject: str) -> Trunk:
-    if not trunks:
-        raise ValueError(
-            f"`{subject}` must be a list of at least one layer. Received: {trunks!r}."
-        )
-    steps = [as_trunk(t, subject=f"{subject}[{i}]") for i, t in enumerate(trunks)]
-
-    def apply(x: Inputs) -> Tensor:
-        for step in steps:
-            x = step(x)
-        return x
-
-    return apply
-
-
-def _model_step(model: keras.Model, subject: str) -> Trunk:
+def _model_step(model: keras.Model, subject: str) -> Stage:
     subject = f"`{subject}` (model {model.name!r})"
 
     def apply(x: Inputs) -> Tensor:

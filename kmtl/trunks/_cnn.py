@@ -2,21 +2,28 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 from typing import Literal
 
 import keras
 
-from kmtl._checks import check_positive_integer, check_units, shorten
+from kmtl._checks import (
+    check_choice,
+    check_flag,
+    check_positive_integer,
+    check_units,
+    shorten,
+)
 from kmtl._typing import Tensor
+from kmtl.layers import SplitTasks
 from kmtl.layers._scale_image import ScaleImage, check_image_dtype
 from kmtl.trunks import _common as common
-
-# Stated to every layer, so that `keras.config.set_image_data_format` changes nothing.
-_CHANNELS = "channels_last"
+from kmtl.trunks._kit import CHANNELS, Kit
+from kmtl.trunks._trunk import Inputs, Stage, Trunk
 
 
 @dataclass(frozen=True, slots=True)
-class CNN:
+class CNN(Trunk):
     """A trunk of convolutions for images.
 
     Images are scaled (`uint8` to 0..1), go through the stages, and are pooled to one
@@ -85,87 +92,89 @@ class CNN:
         check_positive_integer(self.kernel_size, "kernel_size")
         common.check_activation(self.activation)
         common.check_dropout(self.dropout)
-        common.check_choice(
-            self.normalization, ("batch", "layer", None), "normalization"
-        )
-        common.check_flag(self.residual, "residual")
-        common.check_choice(self.pooling, ("avg", "max", "flatten", None), "pooling")
+        check_choice(self.normalization, ("batch", "layer", None), "normalization")
+        check_flag(self.residual, "residual")
+        check_choice(self.pooling, ("avg", "max", "flatten", None), "pooling")
         common.check_kernel(self.kernel_initializer, self.kernel_regularizer)
         common.check_name(self.name)
 
-    def __call__(self, x: Tensor | Mapping[str, Tensor]) -> Tensor:
-        """Builds the layers on `x`; see the class for shapes."""
+    def stages(self, kit: Kit) -> list[Stage]:
+        """Returns one stage for each entry of `filters_per_stage`."""
+        first, *rest = range(len(self.filters_per_stage))
+        return [
+            lambda x: self._stage(kit, self._scale(kit, x), first),
+            *(partial(self._stage, kit, stage=stage) for stage in rest),
+        ]
+
+    def _scale(self, kit: Kit, x: Inputs) -> Tensor:
         x = common.only_tensor(x)
-        _check_image(x, len(self.filters_per_stage), self.pooling)
+        _check_image(kit, x, len(self.filters_per_stage), self.pooling)
         x = ScaleImage(name=f"{self.name}_scale")(x)
         if len(x.shape) == 3:
             x = keras.layers.Reshape((*x.shape[1:], 1), name=f"{self.name}_channel")(x)
-        for stage in range(len(self.filters_per_stage)):
-            x = self._stage(x, stage)
-        return self._pool(x)
+        return x
 
-    def _stage(self, x: Tensor, stage: int) -> Tensor:
+    def _stage(self, kit: Kit, x: Tensor, stage: int) -> Tensor:
         if stage > 0:
-            x = keras.layers.MaxPooling2D(
-                data_format=_CHANNELS, name=f"{self.name}_shrink_{stage}"
-            )(x)
+            pool = keras.layers.MaxPooling2D(
+                data_format=CHANNELS, name=f"{self.name}_shrink_{stage}"
+            )
+            x = kit.channelwise(x, pool)
         y = x
         for number in range(self.depth):
-            y = self._convolve(y, stage, number)
+            y = self._convolve(kit, y, stage, number)
         if self.dropout:
-            y = keras.layers.SpatialDropout2D(
+            drop = keras.layers.SpatialDropout2D(
                 self.dropout,
-                data_format=_CHANNELS,
+                data_format=CHANNELS,
                 name=f"{self.name}_dropout_{stage}",
-            )(y)
-        return self._skip(x, y, stage) if self.residual else y
+            )
+            y = kit.channelwise(y, drop)
+        return self._skip(kit, x, y, stage) if self.residual else y
 
-    def _convolve(self, x: Tensor, stage: int, number: int) -> Tensor:
+    def _convolve(self, kit: Kit, x: Tensor, stage: int, number: int) -> Tensor:
         place = f"{stage}_{number}"
         # A bias before batch normalisation is subtracted again with the mean.
         use_bias = self.normalization != "batch"
-        x = self._conv(stage, f"conv_{place}", self.kernel_size, use_bias)(x)
-        x = common.normalize(x, self.normalization, f"{self.name}_norm_{place}")
+        x = self._conv(kit, stage, f"conv_{place}", self.kernel_size, use_bias)(x)
+        x = kit.normalize(x, self.normalization, f"{self.name}_norm_{place}")
         return keras.layers.Activation(
             self.activation, name=f"{self.name}_activation_{place}"
         )(x)
 
-    def _skip(self, x: Tensor, y: Tensor, stage: int) -> Tensor:
+    def _skip(self, kit: Kit, x: Tensor, y: Tensor, stage: int) -> Tensor:
         if x.shape[-1] != y.shape[-1]:
-            x = self._conv(stage, f"projection_{stage}", 1, use_bias=False)(x)
+            x = self._conv(kit, stage, f"projection_{stage}", 1, use_bias=False)(x)
+        elif len(x.shape) < len(y.shape):  # one image for a stack of copies
+            x = SplitTasks(x.shape[-1], name=f"{self.name}_one")(x)
         return keras.layers.Add(name=f"{self.name}_add_{stage}")([x, y])
 
     def _conv(
-        self, stage: int, role: str, kernel_size: int, use_bias: bool
-    ) -> keras.layers.Conv2D:
-        name = f"{self.name}_{role}"
-        return keras.layers.Conv2D(
+        self, kit: Kit, stage: int, role: str, kernel_size: int, use_bias: bool
+    ) -> keras.layers.Layer:
+        return kit.conv(
             self.filters_per_stage[stage],
             kernel_size,
-            padding="same",
-            data_format=_CHANNELS,
             use_bias=use_bias,
-            kernel_initializer=common.draw_for(self.kernel_initializer, name),
+            kernel_initializer=self.kernel_initializer,
             kernel_regularizer=self.kernel_regularizer,
-            name=name,
+            name=f"{self.name}_{role}",
         )
 
-    def _pool(self, x: Tensor) -> Tensor:
+    def finish(self, kit: Kit, x: Tensor) -> Tensor:
+        """Pools the map to a vector, unless `pooling` is `None`."""
         name = f"{self.name}_pool"
-        if self.pooling == "avg":
-            return keras.layers.GlobalAveragePooling2D(
-                data_format=_CHANNELS, name=name
-            )(x)
-        if self.pooling == "max":
-            return keras.layers.GlobalMaxPooling2D(data_format=_CHANNELS, name=name)(x)
+        if self.pooling is None:
+            return x
         if self.pooling == "flatten":
-            return keras.layers.Flatten(data_format=_CHANNELS, name=name)(x)
-        return x
+            return kit.flatten(x, name)
+        if self.pooling == "avg":
+            return kit.average(x, name)
+        pool = keras.layers.GlobalMaxPooling2D(data_format=CHANNELS, name=name)
+        return kit.channelwise(x, pool)
 
 
-def _check_image(
-    x: Tensor | Mapping[str, Tensor], stages: int, pooling: object
-) -> None:
+def _check_image(kit: Kit, x: Inputs, stages: int, pooling: object) -> None:
     if isinstance(x, Mapping):
         raise ValueError(
             "`x` must be one image for a CNN. Received several inputs: "
@@ -174,7 +183,7 @@ def _check_image(
         )
     common.check_symbolic(x, "x")
     check_image_dtype(x.dtype, "x")
-    if len(x.shape) not in (3, 4):
+    if kit.rank(x) not in (3, 4):
         raise ValueError(
             "`x` must have shape (batch, height, width, channels) for a CNN, or "
             f"(batch, height, width) for one channel. Received: shape={x.shape}. For "

@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias
 
 import keras
 
-from kmtl._checks import did_you_mean, shorten
 from kmtl._typing import Tensor
 
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
@@ -50,21 +49,6 @@ def check_dropout(dropout: Any) -> None:
         )
 
 
-def check_choice(value: Any, choices: tuple[str | None, ...], subject: str) -> None:
-    """Raises `ValueError` unless `value` is one of the choices."""
-    if value not in choices:
-        raise ValueError(
-            f"`{subject}` must be one of {shorten(choices)}. Received: {value!r}."
-            f"{did_you_mean(value, choices)}"
-        )
-
-
-def check_flag(value: Any, subject: str) -> None:
-    """Raises `ValueError` unless `value` is true or false."""
-    if not isinstance(value, bool):
-        raise ValueError(f"`{subject}` must be True or False. Received: {value!r}.")
-
-
 def check_kernel(initializer: Any, regularizer: Any) -> None:
     """Raises `ValueError` unless Keras knows the initialiser and the regularizer."""
     _check_known(
@@ -101,15 +85,6 @@ def only_tensor(x: Tensor | Mapping[str, Tensor]) -> Tensor:
     """Returns the tensor of a dict with one entry, and anything else as it is."""
     if isinstance(x, Mapping) and len(x) == 1:
         return next(iter(x.values()))
-    return x
-
-
-def normalize(x: Tensor, normalization: Normalization, name: str) -> Tensor:
-    """Normalises the last axis over the batch, over itself, or not at all."""
-    if normalization == "batch":
-        return keras.layers.BatchNormalization(name=name)(x)
-    if normalization == "layer":
-        return keras.layers.LayerNormalization(name=name)(x)
     return x
 
 

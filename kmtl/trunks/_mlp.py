@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import partial
 
 import keras
 
-from kmtl._checks import check_units
+from kmtl._checks import check_choice, check_flag, check_units
 from kmtl._typing import Tensor
 from kmtl.trunks import _common as common
+from kmtl.trunks._kit import Kit
+from kmtl.trunks._trunk import Inputs, Stage, Trunk
 
 
 @dataclass(frozen=True, slots=True)
-class MLP:
+class MLP(Trunk):
     """A trunk of dense layers for rows of numbers.
 
     Each width makes one block: dense, normalisation, activation, dropout; with
@@ -71,35 +74,35 @@ class MLP:
         common.check_widths(tuple(self.units), "units", "MLP([256, 128])")
         common.check_activation(self.activation)
         common.check_dropout(self.dropout)
-        common.check_choice(
-            self.normalization, ("batch", "layer", None), "normalization"
-        )
-        common.check_flag(self.residual, "residual")
+        check_choice(self.normalization, ("batch", "layer", None), "normalization")
+        check_flag(self.residual, "residual")
         common.check_kernel(self.kernel_initializer, self.kernel_regularizer)
         common.check_name(self.name)
 
-    def __call__(self, x: Tensor | Mapping[str, Tensor]) -> Tensor:
-        """Builds the layers on `x`; see the class for shapes."""
-        x = self._join(x)
-        for index, units in enumerate(self.units):
-            x = self._block(x, units, index)
-        return x
+    def stages(self, kit: Kit) -> list[Stage]:
+        """Returns one stage a width."""
+        first, *rest = range(len(self.units))
+        return [
+            lambda x: self._block(kit, self._join(kit, x), first),
+            *(partial(self._block, kit, index=index) for index in rest),
+        ]
 
-    def _join(self, x: Tensor | Mapping[str, Tensor]) -> Tensor:
+    def _join(self, kit: Kit, x: Inputs) -> Tensor:
         x = common.only_tensor(x)
         if not isinstance(x, Mapping):
-            _check_rows(x, "x")
+            _check_rows(kit, x, "x")
             return x
         for key, tensor in x.items():
-            _check_rows(tensor, f"x[{key!r}]")
+            _check_rows(kit, tensor, f"x[{key!r}]")
         return keras.layers.Concatenate(name=f"{self.name}_concatenate")(
             list(x.values())
         )
 
-    def _block(self, x: Tensor, units: int, index: int) -> Tensor:
+    def _block(self, kit: Kit, x: Tensor, index: int) -> Tensor:
         # A bias before batch normalisation is subtracted again with the mean.
-        y = self._dense(units, f"dense_{index}", self.normalization != "batch")(x)
-        y = common.normalize(y, self.normalization, f"{self.name}_norm_{index}")
+        use_bias = self.normalization != "batch"
+        y = self._dense(kit, self.units[index], f"dense_{index}", use_bias)(x)
+        y = kit.normalize(y, self.normalization, f"{self.name}_norm_{index}")
         y = keras.layers.Activation(
             self.activation, name=f"{self.name}_activation_{index}"
         )(y)
@@ -107,27 +110,30 @@ class MLP:
             y = keras.layers.Dropout(self.dropout, name=f"{self.name}_dropout_{index}")(
                 y
             )
-        return self._skip(x, y, index) if self.residual else y
+        return self._skip(kit, x, y, index) if self.residual else y
 
-    def _skip(self, x: Tensor, y: Tensor, index: int) -> Tensor:
+    def _skip(self, kit: Kit, x: Tensor, y: Tensor, index: int) -> Tensor:
         if x.shape[-1] != y.shape[-1]:
-            x = self._dense(y.shape[-1], f"projection_{index}", use_bias=False)(x)
+            x = self._dense(kit, y.shape[-1], f"projection_{index}", use_bias=False)(x)
+        elif len(x.shape) < len(y.shape):  # one input for a stack of copies
+            x = keras.layers.Reshape((1, x.shape[-1]), name=f"{self.name}_one")(x)
         return keras.layers.Add(name=f"{self.name}_add_{index}")([x, y])
 
-    def _dense(self, units: int, role: str, use_bias: bool) -> keras.layers.Dense:
-        name = f"{self.name}_{role}"
-        return keras.layers.Dense(
+    def _dense(
+        self, kit: Kit, units: int, role: str, use_bias: bool
+    ) -> keras.layers.Layer:
+        return kit.dense(
             units,
             use_bias=use_bias,
-            kernel_initializer=common.draw_for(self.kernel_initializer, name),
+            kernel_initializer=self.kernel_initializer,
             kernel_regularizer=self.kernel_regularizer,
-            name=name,
+            name=f"{self.name}_{role}",
         )
 
 
-def _check_rows(x: Tensor, subject: str) -> None:
+def _check_rows(kit: Kit, x: Tensor, subject: str) -> None:
     common.check_symbolic(x, subject)
-    if len(x.shape) == 2 and x.shape[-1] is not None:
+    if kit.rank(x) == 2 and x.shape[-1] is not None:
         return
     remedy = (
         "Put a `keras.layers.Flatten()` before it, pool it, or take "

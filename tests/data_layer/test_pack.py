@@ -323,3 +323,44 @@ def test_a_thousand_tasks_are_packed_within_seconds(make_adapter):
     start = time.perf_counter()
     adapter.batch(np.zeros((10_000, 2)), y, training=True)
     assert time.perf_counter() - start < 5.0  # about 0.5 s on two idle cores
+
+
+def test_a_label_counts_only_where_its_condition_holds(make_adapter):
+    b = kmtl.RegressionTask("b", only_if="a")
+    packed = pack(make_adapter([A, b]), {"a": [1, 0, NAN], "b": [5, 6, 7]})
+    np.testing.assert_array_equal(packed["labels"][1], [[5], [NAN], [NAN]])
+
+
+def test_a_condition_without_labels_does_not_hold(make_adapter):
+    b = kmtl.RegressionTask("b", only_if="a")
+    with pytest.raises(ValueError, match="does not count, as that of task 'a' is not"):
+        pack(make_adapter([A, b]), {"b": [5, 6, 7]})
+
+
+def test_a_condition_on_a_row_holds_for_each_of_its_elements():
+    pixels = kmtl.RegressionTask("b", only_if="a", head=lambda x: x)
+    tasks = (A, pixels)
+    packer = kmtl.data.Packer(
+        tasks=tasks,
+        groups=(),
+        shapes=((), (2,)),
+        mean=np.zeros(2),
+        scale=np.ones(2),
+        dtype="float32",
+    )
+    encoded = packer.encode({"a": [1, 0], "b": [[5, 6], [7, 8]]})
+    np.testing.assert_array_equal(encoded[1], [[5, 6], [NAN, NAN]])
+
+
+def test_a_condition_an_element_needs_labels_an_element():
+    pixels = kmtl.BinaryTask("a", head=lambda x: x)
+    packer = kmtl.data.Packer(
+        tasks=(pixels, kmtl.RegressionTask("b", only_if="a")),
+        groups=(),
+        shapes=((2,), ()),
+        mean=np.zeros(2),
+        scale=np.ones(2),
+        dtype="float32",
+    )
+    with pytest.raises(ValueError, match=r"labels of one shape\. .* \(2, 2\) of task"):
+        packer.encode({"a": [[1, 0], [1, 1]], "b": [7, 8]})

@@ -124,7 +124,9 @@ def test_an_input_of_another_rank_is_refused(shape):
 
 
 def test_an_input_of_other_tasks_is_refused():
-    with pytest.raises(ValueError, match=r"expects 3 tasks on axis 1.*\(None, 2, 4\)"):
+    with pytest.raises(
+        ValueError, match=r"expects 3 tasks on the last axis but one.*\(None, 2, 4\)"
+    ):
         TaskDense(2, tasks=TASKS).build((None, 2, 4))
 
 

@@ -1,0 +1,31 @@
+"""The mark on a tensor that several tasks share."""
+
+import keras
+
+from kmtl._typing import Shape, Tensor
+
+
+@keras.saving.register_keras_serializable(package="kmtl")
+class SharedTensor(keras.layers.Layer):
+    """Passes its input on and marks it as one of the last tensors that tasks share.
+
+    A sharing declares with it where the gradients of its tasks meet: the output of a
+    shared trunk, the outputs of experts. `MTLModel.shared_tensors` lists them.
+
+    Call arguments:
+        inputs: Tensor of any shape.
+
+    Returns:
+        The same tensor.
+
+    Example:
+        >>> import kmtl, numpy as np
+        >>> tuple(kmtl.layers.SharedTensor()(np.zeros((2, 8))).shape)
+        (2, 8)
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return inputs
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
