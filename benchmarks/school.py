@@ -16,9 +16,9 @@ centred and scaled, all on the training part; RMSE in points and explained varia
 
 All models are kmtl models of 139 regression tasks: labels of other schools are missing,
 and the losses are weighted by rows, so that the sum is the loss of a row as in the
-papers. Strengths are printed as the papers count them, for a loss summed over rows.
-Linear methods have a weight vector a school and an intercept of its own, which is not
-penalised; the penalties couple the 139 vectors.
+papers. Strengths are printed for squared errors of standardised scores summed over
+rows, as the papers count them. Linear methods have a weight vector a school and an
+intercept of its own, which is not penalised; the penalties couple the 139 vectors.
 
 * pooled: one task, one linear model for all schools;
 * independent: a ridge penalty for each school;
@@ -26,17 +26,20 @@ penalised; the penalties couple the 139 vectors.
 * `MeanL2` to `TraceNorm`: soft sharing with each regularizer. The graph links schools
   with similar shares, gender and denomination; the groups of `Hierarchical` are the
   nine combinations of gender and denomination;
-* best: towers with a ReLU layer beside the linear part, all drawn to their mean,
-  averaged over several draws of the initial values.
-
-The last table is for deep towers, soft sharing from no strength to a large one.
+* best: a shared ReLU layer beside the inputs, under linear heads drawn to their mean:
+  hard sharing, then soft;
+* deep: towers of a ReLU layer and a linear one, all kernels drawn to their mean, from
+  no strength to a large one; by a gradient or by proximal steps. A strong gradient also
+  fills the scale of Adam, which then hardly moves what the towers have in common;
+  proximal steps leave it alone, and their limit is one network for all schools.
 
 The models train with Adam on eight batches an epoch, each with an eighth of every
-school, so that its loss is that of all rows up to noise: explained variance is within
-0.1 points of the closed form where there is one.
+school: up to noise its loss is that of all rows, and the linear methods end within 0.1
+points of explained variance of the minimum.
 """
 
 import argparse
+import functools
 import time
 from pathlib import Path
 
@@ -49,6 +52,8 @@ import kmtl
 SHARES = [3, 4]  # columns that are no 0/1: free meals and first band, in percent
 FORM = slice(21, 27)  # gender and denomination of the school
 BATCHES = 8
+LINEAR, NONLINEAR = (0.1, 15), (0.02, 25)  # learning rate, epochs
+UNITS = 32
 KNOWN = {  # explained variance, closed forms or proximal gradients in float64
     "pooled": 33.8,
     "independent": 34.9,
@@ -149,28 +154,41 @@ def soft(regularizer):
     return form
 
 
-def deep(units):
-    """A method: towers of one ReLU layer beside the linear part."""
-
-    def form(split, strength):
-        def trunk(inputs):
-            hidden = keras.layers.Dense(units, activation="relu", name="hidden")
-            return keras.layers.Concatenate()([inputs, hidden(inputs)])
-
-        regularizer = kmtl.regularizers.MeanL2(strength / len(split.rows))
-        return trunk, kmtl.sharing.Soft(regularizer, heads=True)
-
-    return form
-
-
 def hard(_, units):
     return kmtl.trunks.MLP([int(units)]), kmtl.sharing.Hard()
+
+
+def best(split, strength):
+    """A shared layer beside the inputs, under linear heads drawn to their mean."""
+
+    def trunk(inputs):
+        hidden = keras.layers.Dense(
+            UNITS, activation="relu", kernel_regularizer=keras.regularizers.L2(1e-3)
+        )
+        return keras.layers.Concatenate()([inputs, hidden(inputs)])
+
+    regularizer = kmtl.regularizers.MeanL2(strength / len(split.rows))
+    coupled = kmtl.sharing.Soft(regularizer, heads=True)
+    nothing = kmtl.trunks.as_trunk(linear)
+
+    def sharing(trunk, inputs, tasks):  # hard, then soft
+        return coupled(nothing, trunk(inputs), tasks)
+
+    return trunk, sharing
+
+
+def deep(split, setting):
+    """A tower of two layers a school, all kernels drawn to their mean."""
+    strength, proximal = setting
+    regularizer = kmtl.regularizers.MeanL2(strength / len(split.rows))
+    sharing = kmtl.sharing.Soft(regularizer, heads=True, proximal=proximal)
+    return kmtl.trunks.MLP([UNITS]), sharing
 
 
 R = kmtl.regularizers
 METHODS = {  # name: how a model is made, four settings
     "independent": (soft(lambda s, _: Ridge(s)), (1, 3, 10, 30)),
-    "hard": (hard, (2, 4, 8, 16)),
+    "hard": (hard, (8, 16, 32, 64)),
     "MeanL2": (soft(lambda s, _: R.MeanL2(s)), (10, 30, 100, 300)),
     "GraphLaplacian": (
         soft(lambda s, split: R.GraphLaplacian(s, graph=graph(split))),
@@ -188,78 +206,68 @@ METHODS = {  # name: how a model is made, four settings
     "TaskCovariance": (soft(lambda s, _: R.TaskCovariance(s)), (0.1, 0.3, 1, 3)),
     "TensorTraceNorm": (soft(lambda s, _: R.TensorTraceNorm(s)), (10, 30, 100, 300)),
     "TraceNorm": (soft(lambda s, _: R.TraceNorm(s)), (10, 30, 100, 300)),
+    "best": (best, (10, 30, 100, 300)),
+}
+DEEP = {  # strengths of deep towers; those of proximal steps are on another scale
+    "deep, gradient": (False, (0, 1, 10, 100, 1000, 10000)),
+    "deep, proximal": (True, (1e3, 1e4, 1e5, 1e6)),
 }
 
 
-def train(split, form, setting, args, seed=0):
+def train(split, form, setting):
     """Builds and fits a model; returns standardised predictions for the test rows."""
     keras.utils.clear_session()
-    keras.utils.set_random_seed(seed)
+    keras.utils.set_random_seed(0)
     trunk, sharing = form(split, setting)
     model = kmtl.build_mtl_model(
         split.x.shape[1:], split.tasks(), trunk=trunk, sharing=sharing
     )
-    return fit_and_predict(model, split, split.labels(), args)
+    schedule = LINEAR if trunk is linear else NONLINEAR
+    return fit_and_predict(model, split, split.labels(), *schedule)
 
 
-def pooled(split, args):
+def pooled(split):
     """The predictions of one linear model for all schools."""
     keras.utils.set_random_seed(0)
     task = kmtl.RegressionTask("score", standardize=False, metrics=[])
     model = kmtl.build_mtl_model(split.x.shape[1:], [task], trunk=linear)
     labels = split.labels().mean(axis=1).to_frame("score")
-    return fit_and_predict(model, split, labels, args)
+    return fit_and_predict(model, split, labels, *LINEAR)
 
 
-def fit_and_predict(model, split, labels, args):
-    steps = BATCHES * args.epochs
-    rate = keras.optimizers.schedules.CosineDecay(args.rate, steps)
-    model.compile(keras.optimizers.Adam(rate))
+def fit_and_predict(model, split, labels, rate, epochs):
+    decay = keras.optimizers.schedules.CosineDecay(rate, BATCHES * epochs)
+    model.compile(keras.optimizers.Adam(decay))
     size = -(-len(split.rows) // BATCHES)
     x = split.x[split.rows]
-    model.fit(x, labels, batch_size=size, epochs=args.epochs, shuffle=False, verbose=0)
+    model.fit(x, labels, batch_size=size, epochs=epochs, shuffle=False, verbose=0)
     outputs = model.predict(split.x[split.test], batch_size=4096, verbose=0)
     table = np.concatenate(list(outputs.values()), axis=1)
     own = split.school[split.test] if len(outputs) > 1 else 0
     return table[np.arange(len(table)), own]
 
 
-def choose(name, data, args):
+def choose(form, settings, data):
     """Returns the setting that is best on the inner split."""
-    form, settings = METHODS[name]
     outer = Split(*data, seed=0, share=0.75)
     inner = Split(*(a[outer.train] for a in data), seed=1000, share=0.8)
-    scores = {s: inner.measure(train(inner, form, s, args))[0] for s in settings}
+    scores = {s: inner.measure(train(inner, form, s))[0] for s in settings}
     return max(scores, key=scores.get)
 
 
-def row(name, setting, scores, seconds):
+def row(name, setting, predict, data, splits):
+    """Measures `predict(split)` on every split and prints a row of the table."""
+    start, scores = time.perf_counter(), []
+    for seed in range(splits):
+        split = Split(*data, seed=seed, share=0.75)
+        scores.append(split.measure(predict(split)))
+    seconds = (time.perf_counter() - start) / splits
     (ev, rmse), (ev_sd, rmse_sd) = np.mean(scores, 0), np.std(scores, 0)
-    known = KNOWN.get(name, "")
     print(
-        f"{name:<16} {setting:>8}  {ev:6.2f} +- {ev_sd:4.2f}  {rmse:7.3f} +- "
-        f"{rmse_sd:5.3f}  {known:>5}  {seconds:8.1f}",
+        f"{name:<16} {setting:>7}  {ev:6.2f} +- {ev_sd:4.2f}     {rmse:6.3f} +- "
+        f"{rmse_sd:5.3f}  {KNOWN.get(name, ''):>5}  {seconds:7.1f}",
         flush=True,
     )
-
-
-def run(name, data, args):
-    """Chooses a setting, trains on every split and prints the row of a method."""
-    start = time.perf_counter()
-    setting = choose(name, data, args)
-    scores = []
-    for seed in range(args.splits):
-        split = Split(*data, seed=seed, share=0.75)
-        scores.append(split.measure(train(split, METHODS[name][0], setting, args)))
-    row(name, f"{setting:g}", scores, time.perf_counter() - start)
-
-
-def run_pooled(data, args):
-    start, scores = time.perf_counter(), []
-    for seed in range(args.splits):
-        split = Split(*data, seed=seed, share=0.75)
-        scores.append(split.measure(pooled(split, args)))
-    row("pooled", "", scores, time.perf_counter() - start)
 
 
 def load(folder):
@@ -270,22 +278,29 @@ def load(folder):
 def main(args):
     data = load(args.data)
     print(
-        f"{'':<16} {'setting':>8}  {'explained variance':<15}  {'RMSE':<16} "
-        f"{'known':>5}  {'seconds':>8}"
+        f"{'':<16} {'setting':>7}  explained variance  {'RMSE':<15}  known  "
+        "seconds a split"
     )
-    if "pooled" in args.only:
-        run_pooled(data, args)
-    for name in METHODS:
-        if name in args.only:
-            run(name, data, args)
+    for name in args.only:
+        if name == "pooled":
+            row(name, "", pooled, data, args.splits)
+        elif name in DEEP:
+            proximal, strengths = DEEP[name]
+            for strength in strengths:
+                setting = strength, proximal
+                predict = functools.partial(train, form=deep, setting=setting)
+                row(name, f"{strength:g}", predict, data, args.splits)
+        else:
+            form, settings = METHODS[name]
+            setting = choose(form, settings, data)
+            predict = functools.partial(train, form=form, setting=setting)
+            row(name, setting, predict, data, args.splits)
 
 
 if __name__ == "__main__":
-    names = ["pooled", *METHODS]
+    names = ["pooled", *METHODS, *DEEP]
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", type=Path, required=True, help="of school.npz")
     parser.add_argument("--splits", type=int, default=10)
-    parser.add_argument("--epochs", type=int, default=15)
-    parser.add_argument("--rate", type=float, default=0.1, help="learning rate")
     parser.add_argument("--only", nargs="+", choices=names, default=names)
     main(parser.parse_args())

@@ -5,9 +5,10 @@ task, income over 50,000, with labels on records that have none for the old task
 head alone is trained, or everything, or everything with the old model's outputs to keep
 (learning without forgetting). Prints the test losses of all tasks before and after.
 
-The head alone forgets nothing, bit by bit, and is the weakest at the new task. Training
-everything is better at the new task and ruins the old ones; with distillation they
-stay.
+The head alone forgets nothing, bit by bit, and is the weakest at the new task: a test
+AUC of 0.930. Training everything gives 0.949 and spoils the old tasks (loss of marital
+status 0.235 before, 0.342 after); with distillation it gives 0.949 and they stay as
+good as they were (0.237).
 
     python examples/adding_a_task.py
     python examples/adding_a_task.py --distill 3   # hold on to the old tasks harder

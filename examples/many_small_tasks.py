@@ -9,7 +9,11 @@ trains a range of strengths and, to compare with, one shared trunk with a head a
 (hard sharing) and one task for all machines together (pooled), several times with new
 machines. It prints the error on new measurements and how far apart the towers end.
 
-RESULT
+Strength 1 has the lowest error, 0.24 of the variance, and the lowest validation loss.
+Independent towers have 0.32, hard sharing 0.35, one task for all machines 0.39. Ten
+times the strength costs little here (0.24): biases stay each task's own, so even equal
+kernels are not one model for all. New machines change all errors by about 0.1. How much
+sharing pays depends on how alike the tasks are: try `--wear`.
 
     python examples/many_small_tasks.py
     python examples/many_small_tasks.py --rows 400 --wear 0.6   # more data, less alike

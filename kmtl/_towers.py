@@ -30,6 +30,11 @@ class CoupledWeight:
     tasks: tuple[str, ...]
     regularizer: TaskRegularizer
 
+    @property
+    def tensor(self) -> Tensor:
+        """The value of the weight; outside a graph Keras' own is still a variable."""
+        return self.variable[...]
+
 
 class Towers:
     """What soft sharing couples in a model.
@@ -65,7 +70,7 @@ class Towers:
         """The penalty of all coupled weights, times the strength."""
         strength = self.coupling.strength.value
         parts = [
-            ops.cast(w.regularizer.penalty(w.variable.value), strength.dtype)
+            ops.cast(w.regularizer.penalty(w.tensor), strength.dtype)
             for w in self.weights
         ]
         return strength * ops.sum(ops.stack(parts))
@@ -75,7 +80,7 @@ class Towers:
         strength = self.coupling.strength.value
         step = ops.cast(learning_rate, strength.dtype) * strength
         for weight in self.weights:
-            near = weight.regularizer.proximal(weight.variable.value, step)
+            near = weight.regularizer.proximal(weight.tensor, step)
             weight.variable.assign(near)
 
     def distances(self) -> dict[str, pd.DataFrame]:

@@ -214,10 +214,12 @@ class Trainer(Parts):
         resting = {id(p.variable) for p in owned if p.all_owners <= frozen}
         if self.towers is not None and self.towers.coupling.proximal:
             resting = set()  # the proximal step moves all coupled weights
+        tasks = set(range(len(self.outputs_layer.tasks)))
+        may_rest = frozen | tasks if freeze_absent else frozen
         held = [
             part
             for part in owned
-            if (freeze_absent or part.all_owners & frozen)
+            if part.all_owners & may_rest
             and not (part.variable.trainable and id(part.variable) in resting)
         ]
         trained = [v for v in variables if id(v) not in resting]

@@ -30,7 +30,7 @@ SHARINGS = {
 # Gates over the experts of all tasks have no place for another one.
 CLOSED = {"AdaTT": sharing.AdaTT(), "PLE": sharing.PLE()}
 # Those of the default suite; the others are slow tests.
-QUICK = ("CrossStitch", "Hard")
+QUICK = ("Hard",)
 ALL = [
     pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
     for name in SHARINGS

@@ -14,6 +14,9 @@ from kmtl.features import TabularFeatures
 from kmtl.layers._wide import wide_dtype
 from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask, Task
 
+# The most numbers that a processor takes at once.
+_PADDING = 16
+
 
 @keras.saving.register_keras_serializable(package="kmtl")
 class TaskOutputs(keras.layers.Layer):
@@ -111,10 +114,8 @@ class TaskOutputs(keras.layers.Layer):
 
     def _activate(self, group: HeadGroup, logits: Tensor) -> Tensor:
         first = self.tasks[group.indices[0]]
-        if isinstance(first, BinaryTask):
-            return ops.sigmoid(logits)
-        if isinstance(first, MulticlassTask):
-            return ops.softmax(logits, axis=-1)
+        if isinstance(first, BinaryTask | MulticlassTask):
+            return _probabilities(first, logits, is_stack=not group.own)
         shape = (1, len(group.indices)) + (1,) * (len(logits.shape) - 2)
         scale, mean = (
             ops.reshape(ops.cast(v, logits.dtype), shape)
@@ -214,6 +215,20 @@ class TaskOutputs(keras.layers.Layer):
             features=features and TabularFeatures.from_config(features),
             **config,
         )
+
+
+def _probabilities(task: Task, logits: Tensor, *, is_stack: bool) -> Tensor:
+    # An exponential is rounded differently where the vectors of the processor end
+    # inside a tensor. Rows of zeros move that place out of the stack, so that a task
+    # does not depend on how many others are in it.
+    rows = ops.shape(logits)[0]
+    if is_stack:
+        logits = ops.concatenate(
+            [logits, ops.zeros((_PADDING, *logits.shape[1:]), logits.dtype)]
+        )
+    is_binary = isinstance(task, BinaryTask)
+    outputs = ops.sigmoid(logits) if is_binary else ops.softmax(logits, axis=-1)
+    return outputs[:rows]
 
 
 def is_standardized(task: Task) -> bool:

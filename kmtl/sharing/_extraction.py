@@ -67,7 +67,7 @@ class Extraction:
         return list(split(experts))
 
     def _mixed(self, level: int, parts: list[Tensor], streams: Tensor) -> Tensor:
-        columns = [f"own/{i}" for i in range(self._own)]
+        columns = [f"(own)/{i}" for i in range(self._own)]  # no task has such a name
         columns += shared_experts(self._shared)
         gate = TaskGate(columns, tasks=self._names, name=f"gate_{level}")
         return MixOwnExperts(name=f"mixture_{level}")([*parts, gate(streams)])

@@ -32,10 +32,14 @@ def add_task(
 
     All that the model has learned is copied: the predictions of the other tasks are
     equal bit by bit until something that they depend on is trained, and the optimizer
-    goes on with what it kept for them. The model given stays as it is. The new task has
-    its own head, and where the sharing gives it some, a tower, experts or a gate of its
-    own: with soft sharing they start at the mean of the others, else they are drawn.
-    What other tasks get is not changed by them: stitches to them start at 0.
+    goes on with what it kept for them. (Compiled by XLA, the first layer of towers may
+    round them differently, as it may for batches of another size.) The model given
+    stays as it is.
+
+    The new task has its own head, and where the sharing gives it some, a tower, experts
+    or a gate of its own: with soft sharing they start at the mean of the others, else
+    they are drawn. What other tasks get is not changed by them: stitches to them start
+    at 0.
 
     `model.set_trainable` changes later what is trained; to train everything::
 

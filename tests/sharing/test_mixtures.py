@@ -185,7 +185,7 @@ def test_gates_of_a_model_are_shown_by_name():
     frames = model.sharing_weights(some_inputs())
     assert list(frames) == ["gate_0", "shared_gate_0", "gate_1"]
     assert list(frames["gate_1"].index) == ["click", "colour", "price", "buy"]
-    assert list(frames["gate_1"].columns) == ["own/0", "own/1", "shared/0"]
+    assert list(frames["gate_1"].columns) == ["(own)/0", "(own)/1", "shared/0"]
     assert frames["shared_gate_0"].columns[0] == "click/0"
     for frame in frames.values():
         np.testing.assert_allclose(frame.sum(axis=1), 1.0, rtol=1e-5)

@@ -91,6 +91,14 @@ def test_a_large_strength_keeps_towers_equal():
     assert spread(equal) < 1e-5
 
 
+def test_a_proximal_step_makes_exact_zeros():
+    lasso = Soft(kmtl.regularizers.GroupLasso(2.4), proximal=True)
+    model = build(TASKS, trunk=TRUNK, sharing=lasso)
+    fit(model, X, Y, epochs=3)
+    kernel = kernels(model)[0]
+    assert 0 < np.mean(kernel == 0) < 1
+
+
 def test_biases_stay_free_and_layers_can_be_chosen():
     model = soft(1.0, layers=["trunk_dense_1", "trunk_dense_0/bias"])
     assert list(model.tower_distances()) == [KERNELS[1], "trunk_dense_0/bias"]
