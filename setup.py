@@ -29,7 +29,7 @@ setup(
     extras_require={
         "test": [
             "pytest>=8",  # `pyproject.toml` is written for it
-            "pytest-xdist>=3.8",  # tests run on all cores; most of their time is tracing
+            "pytest-xdist>=3.8",  # tests on all cores; most of their time is tracing
             "scikit-learn>=1.5",  # the referee of metrics: exact ROC-AUC
             "tensorboard>=2.20",  # Keras' TensorBoard callback imports it
             "matplotlib>=3.11",  # the pictures of the examples are tested too
