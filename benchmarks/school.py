@@ -1,6 +1,6 @@
 """School: 139 schools, 15,362 exam scores; every row belongs to one task.
 
-    python benchmarks/school.py --data FOLDER           # about 25 minutes, two cores
+    python benchmarks/school.py --data FOLDER           # about 40 minutes, two cores
     python benchmarks/school.py --data FOLDER --splits 2 --only independent MeanL2
 
 FOLDER holds `school.npz` with `X` float32 (15362, 27), `y` and `task` 0..138: the
@@ -188,7 +188,7 @@ def deep(split, setting):
 R = kmtl.regularizers
 METHODS = {  # name: how a model is made, four settings
     "independent": (soft(lambda s, _: Ridge(s)), (1, 3, 10, 30)),
-    "hard": (hard, (8, 16, 32, 64)),
+    "hard": (hard, (4, 8, 16, 32)),
     "MeanL2": (soft(lambda s, _: R.MeanL2(s)), (10, 30, 100, 300)),
     "GraphLaplacian": (
         soft(lambda s, split: R.GraphLaplacian(s, graph=graph(split))),

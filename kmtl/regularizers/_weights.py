@@ -16,7 +16,7 @@ def as_stack(weights: Tensor) -> Tensor:
     Raises:
         ValueError: If they are a scalar.
     """
-    weights = ops.convert_to_tensor(weights)
+    weights = ops.copy(weights)  # a TensorFlow variable lacks what operations need
     if len(weights.shape) == 0:
         raise ValueError(
             "`weights` must start with a task axis, (tasks, ...). Received: a scalar, "

@@ -20,6 +20,7 @@ def check_regularizer(regularizer: TaskRegularizer, weights: Any = None) -> None
 
     * the penalty is a finite scalar of at least 0 in the dtype of the weights, finite
       for 16-bit weights too, and a call multiplies it by the strength;
+    * it takes tensors and variables;
     * gradients equal numeric ones in float64, to 1e-6, and are finite where all tasks
       are equal and at zero;
     * XLA computes what eager mode does;
@@ -63,6 +64,8 @@ def _check_value(regularizer: TaskRegularizer, stack: Tensor) -> None:
         check.assert_finite(penalty, f"the penalty of {dtype} weights")
     expected = regularizer.strength * regularizer.penalty(stack)
     check.assert_close(regularizer(stack), expected, "the strength times the penalty")
+    for variable in (tf.Variable(stack), keras.Variable(stack, dtype="float64")):
+        check.assert_close(regularizer(variable), expected, "the penalty of a variable")
 
 
 def _check_gradient(regularizer: TaskRegularizer, stack: Tensor) -> None:
