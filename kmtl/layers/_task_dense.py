@@ -101,7 +101,9 @@ class TaskDense(StackedLayer):
         if units == 1:
             outputs = ops.sum(inputs * kernel[:, :, 0], axis=-1, keepdims=True)
         else:
-            outputs = ops.einsum("bti,tio->bto", inputs, kernel)
+            # The same by `einsum` is a quarter slower.
+            by_task = ops.matmul(ops.transpose(inputs, (1, 0, 2)), kernel)
+            outputs = ops.transpose(by_task, (1, 0, 2))
         return self.activation(outputs if bias is None else outputs + bias)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
