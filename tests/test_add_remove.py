@@ -2,81 +2,27 @@
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
-from small import build, evaluate, fit, some_inputs, some_labels, some_tasks
+from growing import (
+    ALL,
+    CLOSED,
+    IMAGES,
+    NEW,
+    SHARINGS,
+    X,
+    Y,
+    assert_kept,
+    assert_same_state,
+    generic_trunk,
+    model_of,
+    new_task,
+    slot,
+)
+from small import fit, some_labels, some_tasks
 
 import kmtl
 from kmtl import sharing
 from kmtl.surgery._slices import added, disowned, removed
-
-X = some_inputs()
-Y = some_labels(some_tasks())
-NEW = {"new": some_labels([kmtl.BinaryTask("new")], seed=7)["new"]}
-IMAGES = np.random.default_rng(0).normal(size=(6, 8, 8, 1)).astype("float32")
-SHARINGS = {
-    "Branched": sharing.Branched(),
-    "CGC": sharing.CGC(),
-    "CrossStitch": sharing.CrossStitch(),
-    "DSelectK": sharing.DSelectK(experts=4),
-    "FiLM": sharing.FiLM(),
-    "Hard": sharing.Hard(),
-    "LowLevel": sharing.LowLevel(stages={"click": 0}),
-    "MMoE": sharing.MMoE(experts=3),
-    "MTAN": sharing.MTAN(),
-    "Sluice": sharing.Sluice(),
-    "Soft": sharing.Soft(),
-}
-# Gates over the experts of all tasks have no place for another one.
-CLOSED = {"AdaTT": sharing.AdaTT(), "PLE": sharing.PLE()}
-# Those of the default suite; the others are slow tests.
-QUICK = ("Hard",)
-ALL = [
-    pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
-    for name in SHARINGS
-]
-TRUNK = kmtl.trunks.MLP([8, 6], activation="tanh", normalization="batch")
-
-
-def model_of(name="Hard", tasks=None, **options):
-    options = {"optimizer": keras.optimizers.Adam(0.05), "trunk": TRUNK, **options}
-    options.setdefault("sharing", {**SHARINGS, **CLOSED}[name])
-    return build(some_tasks() if tasks is None else tasks, **options)
-
-
-def generic_trunk():
-    """A Keras model with batch normalisation and dropout."""
-    layers = keras.layers
-    x = keras.Input((4,))
-    inner = layers.Dropout(0.3)(layers.BatchNormalization()(layers.Dense(6)(x)))
-    return keras.Model(x, layers.Dense(5, activation="tanh")(inner))
-
-
-def new_task(**options):
-    return kmtl.BinaryTask("new", **options)
-
-
-def slot(model, name):
-    """What the optimizer keeps for a weight."""
-    found = [v for v in model.optimizer.variables if v.path.endswith(f"/{name}")]
-    return found[0].numpy()
-
-
-def assert_kept(model, changed, x=X):
-    """The tasks that both models have predict the same, to the last bit."""
-    before, after = model(x), changed(x)
-    both = [name for name in after if name in before]
-    assert both
-    for name in both:
-        np.testing.assert_array_equal(after[name], before[name], err_msg=name)
-
-
-def assert_same_state(model, other):
-    for mine, theirs in zip(model.variables, other.variables, strict=True):
-        np.testing.assert_array_equal(mine, theirs, err_msg=mine.path)
-    mine, theirs = model.optimizer.variables, other.optimizer.variables
-    for one, two in zip(mine, theirs, strict=True):
-        np.testing.assert_array_equal(one, two, err_msg=one.path)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -333,60 +279,6 @@ def test_hidden_layers_are_those_of_the_other_heads():
     assert larger.get_layer("head_4_hidden_0").units == 5
 
 
-def test_distillation_starts_at_zero_and_is_logged():
-    model = model_of(trunk=kmtl.trunks.MLP([8], activation="tanh"))
-    larger = kmtl.add_task(model, new_task(), train="all", distill=1.0)
-    logs = evaluate(larger, X, {**Y, **NEW})
-    assert logs["distillation_loss"] == pytest.approx(0.0, abs=1e-6)
-    fit(larger, X, NEW, epochs=2)
-    logs = evaluate(larger, X, {**Y, **NEW})
-    parts = [logs[f"{name}_loss"] for name in larger.task_names]
-    assert 0 < logs["distillation_loss"] < logs["loss"]
-    np.testing.assert_allclose(logs["loss"], sum(parts) + logs["distillation_loss"])
-
-
-def divergence(old, new):
-    """Of softmax probabilities at temperature 2; the mean over rows."""
-    p, q = (
-        np.exp(z / 2) / np.exp(z / 2).sum(axis=1, keepdims=True) for z in (old, new)
-    )
-    return (p * np.log(p / q)).sum(axis=1).mean()
-
-
-def test_distillation_is_the_divergence_from_the_old_outputs():
-    model = model_of(tasks=some_tasks()[:3])
-    other = model_of(tasks=some_tasks()[:3], seed=1)
-    larger = kmtl.add_task(model, new_task(), train="all", distill=0.5)
-    old, new = (m.logits({"inputs": X}, training=False) for m in (model, other))
-    loss = larger.distillation.loss({"inputs": X}, None, other.outputs_layer, new)
-    old, new = ([np.asarray(z, "float64")[:, 0] for z in zs] for zs in (old, new))
-    binary = [np.hstack([z, 0 * z]) for z in (old[0], new[0])]
-    expected = divergence(*binary) + divergence(old[1], new[1])
-    expected += np.square(old[2] - new[2]).mean()
-    np.testing.assert_allclose(loss, 0.5 * expected, rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_distillation_keeps_old_tasks_without_labels():
-    def drift(**options):
-        larger = kmtl.add_task(model, new_task(), train="all", **options)
-        larger.compile(run_eagerly=False, jit_compile=False)
-        fit(larger, X, NEW, epochs=20)
-        return np.abs(larger(X)["buy"] - model(X)["buy"]).mean()
-
-    model = model_of(trunk=kmtl.trunks.MLP([8], activation="tanh"))
-    model.train_on_batch(X, Y)
-    assert drift(distill=10.0) < 0.5 * drift()
-
-
-@pytest.mark.slow
-def test_distillation_ends_with_the_file(hard, tmp_path):
-    larger = kmtl.add_task(hard, new_task(), train="all", distill=1.0)
-    larger.save(tmp_path / "m.keras")
-    loaded = keras.models.load_model(tmp_path / "m.keras")
-    assert "distillation_loss" not in evaluate(loaded, X, {**Y, **NEW})
-
-
 @pytest.mark.slow
 def test_compiled_training_leaves_the_others_as_they_are():
     model = model_of("Soft")
@@ -411,61 +303,6 @@ def test_tasks_come_and_go_in_any_precision(name, policy):
         assert_kept(model, larger)
     finally:
         keras.config.set_dtype_policy(before)
-
-
-@pytest.mark.parametrize(
-    ("task", "options", "message"),
-    [
-        (kmtl.BinaryTask("buy"), {}, r"must be unique. Repeated: \['buy'\]"),
-        (new_task(condition_on="by"), {}, "unknown task. Received: 'by'"),
-        (kmtl.MulticlassTask("new"), {}, "`classes`"),
-        (new_task(), {"train": "tower"}, r"one of \['head', 'all'\]"),
-        (new_task(), {"distill": 1.0}, "train='all'"),
-        (new_task(), {"distill": -1.0, "train": "all"}, "must be positive"),
-    ],
-)
-def test_a_task_that_does_not_fit_is_refused(hard, task, options, message):
-    with pytest.raises(ValueError, match=message):
-        kmtl.add_task(hard, task, **options)
-
-
-def test_a_task_whose_label_is_a_feature_is_refused():
-    columns = {"age": [20.0, 30.0], "buy": [0, 1], "rich": [0, 1]}
-    frame = pd.DataFrame({name: 4 * values for name, values in columns.items()})
-    model = kmtl.build_mtl_model(frame, [kmtl.BinaryTask("buy")], trunk=TRUNK)
-    with pytest.raises(ValueError, match="'rich' is the label of task 'rich'"):
-        kmtl.add_task(model, kmtl.BinaryTask("rich"))
-
-
-def test_a_regularizer_that_does_not_know_the_task_is_named():
-    names = ["click", "colour", "price", "buy"]
-    groups = {"a": names[:2], "b": names[2:]}
-    soft = sharing.Soft(kmtl.regularizers.Hierarchical(groups=groups))
-    model = model_of(sharing=soft)
-    with pytest.raises(ValueError, match=r"cannot fit the sharing.*'new'"):
-        kmtl.add_task(model, new_task())
-    assert_kept(model, kmtl.remove_task(model, "click"))
-
-
-@pytest.mark.parametrize(
-    ("tasks", "name", "message"),
-    [
-        (some_tasks(), "by", "unknown task. Received: 'by'. Did you mean 'buy'"),
-        (some_tasks()[:1], "click", "needs a task that is predicted"),
-        ([*some_tasks(), new_task(condition_on="buy")], "buy", r"\['new'\] refer"),
-        ([*some_tasks(), new_task(only_if="buy")], "buy", r"\['new'\] refer"),
-    ],
-)
-def test_a_task_that_must_stay_is_not_removed(tasks, name, message):
-    with pytest.raises(ValueError, match=message):
-        kmtl.remove_task(model_of(tasks=tasks), name)
-
-
-def test_only_models_of_kmtl_have_tasks():
-    with pytest.raises(TypeError, match="`model` must be an MTLModel"):
-        kmtl.add_task(keras.Sequential(), new_task())
-    with pytest.raises(TypeError, match="`model` must be an MTLModel"):
-        kmtl.remove_task(keras.Sequential(), "new")
 
 
 def test_every_sharing_is_tested():
