@@ -21,7 +21,7 @@ the folder `--results`, one file a side, and not measured again.
 
     python benchmarks/census.py                            # 10 seeds: about two hours
     python benchmarks/census.py --sides "hard" "single task" "plain Keras" "trees"
-    python benchmarks/census.py --seeds 2 --epochs 2 --trees 100 --results /tmp/short
+    python benchmarks/census.py --seeds 2 --epochs 2 --trees 100 --results short
 """
 
 import argparse
@@ -262,6 +262,9 @@ if __name__ == "__main__":
     parser.add_argument("--trees", type=int, default=max(TREES), help="at most")
     parser.add_argument("--sides", nargs="+", choices=sides(), default=list(sides()))
     parser.add_argument(
-        "--results", type=Path, default=Path("census_results"), help="a folder"
+        "--results",
+        type=Path,
+        default=Path("benchmarks/output/census"),
+        help="a folder",
     )
     main(parser.parse_args())
