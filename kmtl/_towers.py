@@ -85,7 +85,7 @@ class Towers:
 
     def distances(self) -> dict[str, pd.DataFrame]:
         """Euclidean distances between the slices of each coupled weight."""
-        return {w.name: _square(w, _distances(w.variable)) for w in self.weights}
+        return {w.name: _distances(w) for w in self.weights}
 
     def covariances(self) -> dict[str, pd.DataFrame]:
         """The task covariance of each coupled weight, as its regularizer implies it."""
@@ -95,8 +95,7 @@ class Towers:
                 f"Received: {type(self.coupling.regularizer).__name__}."
             )
         return {
-            w.name: _square(w, w.regularizer.covariance(w.variable))
-            for w in self.weights
+            w.name: w.regularizer.covariance(w.tensor, w.tasks) for w in self.weights
         }
 
 
@@ -109,12 +108,9 @@ def _coupled(coupling: Coupling, layer: StackedLayer, weight: str) -> CoupledWei
     )
 
 
-def _distances(variable: Any) -> np.ndarray:
-    rows = ops.convert_to_numpy(variable).astype("float64")
+def _distances(weight: CoupledWeight) -> pd.DataFrame:
+    rows = ops.convert_to_numpy(weight.variable).astype("float64")
     rows = rows.reshape(len(rows), -1)
-    return np.stack([np.linalg.norm(rows - row, axis=1) for row in rows])
-
-
-def _square(weight: CoupledWeight, values: np.ndarray) -> pd.DataFrame:
+    values = np.stack([np.linalg.norm(rows - row, axis=1) for row in rows])
     names = list(weight.tasks)
     return pd.DataFrame(values, index=names, columns=names)

@@ -116,6 +116,21 @@ def test_the_heads_of_a_linear_model_are_its_towers():
     assert list(frame.index) == ["a", "b", "c"]
 
 
+def test_the_covariance_of_tasks_is_read_by_name():
+    how = Soft(kmtl.regularizers.TaskCovariance(0.1))
+    model = build(TASKS, trunk=TRUNK, sharing=how)
+    model.towers.weights[0].variable.assign(np.ones((2, 4, 8)) * [[[1.0]], [[-2.0]]])
+    frames = model.task_covariance()
+    assert list(frames) == KERNELS
+    # One direction: w_2 = -2 w_1, so the root of [[1, -2], [-2, 4]] over its trace.
+    np.testing.assert_allclose(
+        frames[KERNELS[0]], [[0.2, -0.4], [-0.4, 0.8]], atol=1e-6
+    )
+    assert list(frames[KERNELS[0]]) == ["click", "price"]
+    with pytest.raises(ValueError, match=r"TaskCovariance.*MeanL2"):
+        soft().task_covariance()
+
+
 def test_strength_follows_a_schedule_without_a_new_trace():
     model = soft(1.0)
     model.compile(run_eagerly=False)
