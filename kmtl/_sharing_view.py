@@ -80,19 +80,23 @@ class SharingView(Trainer):
             ValueError: If gates depend on the inputs and `x` is not given.
         """
         layers: list[Any] = [v for v in self.layers if isinstance(v, SharingWeights)]
-        return {layer.name: self._frame(layer, x, arguments) for layer in layers}
+        values = self._mean_outputs(
+            [v for v in layers if v.depends_on_inputs], x, arguments
+        )
+        return {v.name: v.sharing_frame(values.get(v.name)) for v in layers}
 
-    def _frame(self, layer: Any, x: Any, arguments: dict[str, Any]) -> pd.DataFrame:
-        frame: pd.DataFrame
-        if not layer.depends_on_inputs:
-            frame = layer.sharing_frame(None)
-            return frame
+    def _mean_outputs(
+        self, layers: list[Any], x: Any, arguments: dict[str, Any]
+    ) -> dict[str, np.ndarray]:
+        """The outputs of layers by name, averaged over the rows, in one pass."""
+        if not layers:
+            return {}
         if x is None:
             raise ValueError(
-                f"`x` is needed: the weights of {layer.name!r} depend on the inputs."
+                f"`x` is needed: the weights of {layers[0].name!r} depend on the "
+                "inputs."
             )
-        view = keras.Model(self.named_inputs, layer.output)  # inputs come by name
-        inputs = prepare_inputs(self, x)
-        values = view.predict(inputs, **{"verbose": 0, **arguments})
-        frame = layer.sharing_frame(np.asarray(values, "float64").mean(axis=0))
-        return frame
+        outputs = {layer.name: layer.output for layer in layers}
+        view = keras.Model(self.named_inputs, outputs)  # inputs come by name
+        values = view.predict(prepare_inputs(self, x), **{"verbose": 0, **arguments})
+        return {k: np.asarray(v, "float64").mean(axis=0) for k, v in values.items()}
