@@ -11,8 +11,6 @@ from kmtl._typing import Tensor
 from kmtl.layers import (
     Coupling,
     MixStages,
-    SharingWeights,
-    StackedLayer,
     StitchTasks,
     TaskDense,
 )
@@ -20,6 +18,7 @@ from kmtl.layers._per_task import derive_seed, draw_seed
 from kmtl.regularizers import TaskRegularizer
 from kmtl.regularizers._weights import as_stack
 from kmtl.sharing._stages import pool_map
+from kmtl.sharing._tower_weights import tower_weights
 from kmtl.tasks import Task
 from kmtl.trunks import Inputs, Stack, Trunk
 
@@ -92,7 +91,8 @@ class Sluice:
             )(stage(x))
             stages.append(x)
         towers = trunk.finish(kit, x)
-        kernels = _kernels(keras.Model(inputs, towers))
+        weights = tower_weights(inputs, towers)
+        kernels = [name for name, is_kernel in weights.items() if is_kernel]
         outputs = _mixed(towers, stages[:-1], names, seed)
         if not kernels:
             return outputs
@@ -124,17 +124,6 @@ def _mixed(
             )(vector)
         stages.append(vector)
     return MixStages(tasks=names, name="mix_stages")([*stages, last])
-
-
-def _kernels(towers: keras.Model) -> list[str]:
-    """The kernels of the towers, as `Coupling` names them."""
-    return [
-        f"{layer.name}/{name}"
-        for layer in towers.layers
-        if isinstance(layer, StackedLayer) and not isinstance(layer, SharingWeights)
-        for name, weight in layer.stacked_weights.items()
-        if weight.trainable and len(weight.shape) > 2
-    ]
 
 
 @keras.saving.register_keras_serializable(package="kmtl")

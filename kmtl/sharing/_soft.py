@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
-import keras
-
 from kmtl._checks import check_flag, did_you_mean, shorten
 from kmtl._typing import Tensor
-from kmtl.layers import Coupling, StackedLayer
+from kmtl.layers import Coupling
 from kmtl.layers._per_task import draw_seed
 from kmtl.regularizers import MeanL2, ProximalRegularizer, TaskRegularizer
+from kmtl.sharing._tower_weights import tower_weights
 from kmtl.tasks import Task
 from kmtl.trunks import Inputs, Stack, Trunk
 
@@ -95,7 +94,7 @@ class Soft:
         names = [task.name for task in tasks]
         kit = Stack(names, seed=draw_seed(), same_start=True)
         towers = trunk.apply(kit, inputs)
-        weights = _choose(_stacked(keras.Model(inputs, towers)), self.layers)
+        weights = _choose(tower_weights(inputs, towers), self.layers)
         if not weights and not self.heads:
             raise ValueError(
                 "`Soft` found no kernel to couple. Couple the heads with "
@@ -109,20 +108,6 @@ class Soft:
             proximal=self.proximal,
             name="coupling",
         )(towers)
-
-
-def _stacked(model: keras.Model) -> dict[str, bool]:
-    """The stacked weights of towers by `"<layer>/<weight>"`; whether each is a kernel.
-
-    A kernel is a trainable matrix, or more, in each slice.
-    """
-    found = {}
-    for layer in model.layers:
-        if isinstance(layer, StackedLayer):
-            for name, weight in layer.stacked_weights.items():
-                is_kernel = weight.trainable and len(weight.shape) > 2
-                found[f"{layer.name}/{name}"] = is_kernel
-    return found
 
 
 def _choose(stacked: dict[str, bool], layers: Sequence[str] | None) -> list[str]:
