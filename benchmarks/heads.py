@@ -23,14 +23,12 @@ whose sides take turns; the machine should do nothing else.
 
 import argparse
 import importlib
-import json
 import resource
-import statistics
 import time
 
 import keras
 import numpy as np
-from _measure import batch_clock, in_fresh_process
+from _measure import batch_clock, medians, run
 
 import kmtl
 
@@ -135,17 +133,6 @@ def measure(side, tasks, auc, steps):
     return measure_fit(build, tasks, auc, steps)
 
 
-def medians(sides, tasks, auc, args):
-    """Runs each side `args.repeats` times in turn, each in a process of its own."""
-    runs = {side: [] for side in sides}
-    for side in sides * args.repeats:
-        runs[side].append(in_fresh_process(__file__, [side, tasks, auc, args.steps]))
-    return {
-        side: {k: statistics.median(r[k] for r in results) for k in results[0]}
-        for side, results in runs.items()
-    }
-
-
 def show(quantity, tasks, auc, mine, other_name, other):
     """Prints one row of the table; `other` is None where there is nothing beside."""
     cells = [
@@ -184,7 +171,7 @@ def main(args):
             sides = ["kmtl"]
             sides += ["plain Keras"] if tasks < 1000 else []
             sides += ["PyTorch"] if args.torch and not auc else []
-            result = medians(sides, tasks, auc, args)
+            result = medians(__file__, sides, [tasks, auc, args.steps], args.repeats)
             steps[tasks, auc] = result["kmtl"]["step"]
             show_group(tasks, auc, result)
     for auc in (False, True):
@@ -196,15 +183,5 @@ def main(args):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tasks", type=int, nargs="+", default=[2, 10, 100, 1000])
-    parser.add_argument("--steps", type=int, default=100, help="batches to time")
-    parser.add_argument("--repeats", type=int, default=3, help="processes a number")
     parser.add_argument("--torch", action="store_true", help="PyTorch beside it")
-    parser.add_argument("--quick", action="store_true", help="60 steps, one repeat")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.worker:
-        print(json.dumps(measure(*json.loads(args.worker))))
-    else:
-        if args.quick:
-            args.steps, args.repeats = 60, 1
-        main(args)
+    run(parser, measure, main)

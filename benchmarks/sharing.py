@@ -19,13 +19,11 @@ machine should do nothing else.
 """
 
 import argparse
-import json
-import statistics
 import time
 
 import keras
 import numpy as np
-from _measure import batch_clock, in_fresh_process
+from _measure import batch_clock, medians, run
 
 import kmtl
 
@@ -198,18 +196,6 @@ def school_step(steps):
     return step_of(ends)
 
 
-def medians(sides, architecture, tasks, args):
-    """Runs each side `args.repeats` times in turn, each in a process of its own."""
-    runs = {side: [] for side in sides}
-    for side in sides * args.repeats:
-        job = [side, architecture, tasks, args.steps]
-        runs[side].append(in_fresh_process(__file__, job))
-    return {
-        side: {k: statistics.median(r[k] for r in results) for k in results[0]}
-        for side, results in runs.items()
-    }
-
-
 def show(architecture, tasks, mine, loop):
     cells = [f"{architecture:<12}", f"{tasks:>5}", f"{mine['weights']:>9}"]
     for quantity in ("first", "step"):
@@ -226,7 +212,9 @@ def main(args):
     print(f"kmtl {kmtl.__version__}, Keras {keras.__version__}, batches of {BATCH},")
     print(f"medians of {args.repeats} processes of {args.steps} steps each")
     if args.school:
-        result = medians(["kmtl"], "School", SCHOOL["tasks"], args)["kmtl"]["step"]
+        result = medians(
+            __file__, ["kmtl"], ["School", SCHOOL["tasks"], args.steps], args.repeats
+        )["kmtl"]["step"]
         print(
             f"\nSoft, {SCHOOL['tasks']} towers, School's shapes: {result:.1f} ms a step"
         )
@@ -239,7 +227,9 @@ def main(args):
     for tasks in args.tasks:
         for architecture in args.only:
             sides = ["kmtl", "loop"] if architecture in LOOPS else ["kmtl"]
-            result = medians(sides, architecture, tasks, args)
+            result = medians(
+                __file__, sides, [architecture, tasks, args.steps], args.repeats
+            )
             loop = result.get("loop", {})
             if loop and loop["weights"] != result["kmtl"]["weights"]:
                 raise ValueError(f"{architecture}: the two networks differ. {result}")
@@ -256,15 +246,5 @@ if __name__ == "__main__":
         default=kmtl.sharing.__all__,
         metavar="ARCHITECTURE",
     )
-    parser.add_argument("--steps", type=int, default=100, help="batches to time")
-    parser.add_argument("--repeats", type=int, default=3, help="processes a number")
-    parser.add_argument("--quick", action="store_true", help="60 steps, one repeat")
     parser.add_argument("--school", action="store_true", help="only 139 towers")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.worker:
-        print(json.dumps(measure(*json.loads(args.worker))))
-    else:
-        if args.quick:
-            args.steps, args.repeats = 60, 1
-        main(args)
+    run(parser, measure, main)
