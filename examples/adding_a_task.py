@@ -21,20 +21,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
+from _census import read_census
 from _report import EXPORTS, OUTPUT, print_table
 
 import kmtl
-
-DATA = Path(__file__).parent / "data" / "census_income"
-# Numbers that name categories: their order means nothing.
-CODES = [
-    "industry_code",
-    "occupation_code",
-    "own_business_or_self_employed",
-    "veterans_benefits",
-    "year",
-]
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--rows", type=int, help="use the first ROWS rows of each file")
@@ -48,18 +38,8 @@ args = parser.parse_args()
 
 # 1. The data: one half of the records has labels of the old tasks, the other half has
 # those of the new one.
-def read(file):
-    """Reads a shipped file; codes become categories."""
-    names = (DATA / "columns.txt").read_text().split()
-    frame = pd.read_csv(
-        DATA / file, names=names, skipinitialspace=True, nrows=args.rows
-    )
-    frame = frame.astype(dict.fromkeys(CODES, "category"))
-    return frame.rename(columns={"income_50k": "income", "marital_status": "marital"})
-
-
-train = read("census-income.data.xz")
-test = read("census-income.test.xz")
+names = {"income_50k": "income", "marital_status": "marital"}
+train, test = (frame.rename(columns=names) for frame in read_census(args.rows))
 is_old = np.random.default_rng(args.seed).random(len(train)) < 0.5
 old_rows, new_rows = train[is_old], train[~is_old]
 

@@ -21,20 +21,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
+from _census import read_census
 from _report import EXPORTS, OUTPUT, print_table, save_curves, serve
 
 import kmtl
 
-DATA = Path(__file__).parent / "data" / "census_income"
-# Numbers that name categories: their order means nothing.
-CODES = [
-    "industry_code",
-    "occupation_code",
-    "own_business_or_self_employed",
-    "veterans_benefits",
-    "year",
-]
 METRICS = {"income": "auc", "marital": "accuracy", "education": "accuracy"}
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -59,17 +50,7 @@ args = parser.parse_args()
 
 
 # 1. The data: every column is a feature but the labels and the weight of the row.
-def read(file):
-    """Reads a shipped file; codes become categories."""
-    names = (DATA / "columns.txt").read_text().split()
-    frame = pd.read_csv(
-        DATA / file, names=names, skipinitialspace=True, nrows=args.rows
-    )
-    return frame.astype(dict.fromkeys(CODES, "category"))
-
-
-train = read("census-income.data.xz")
-test = read("census-income.test.xz")
+train, test = read_census(args.rows)
 rng = np.random.default_rng(args.seed)
 held_out = rng.random(len(train)) < 0.1
 train, valid = train[~held_out].copy(), train[held_out]

@@ -20,20 +20,10 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import pandas as pd
+from _census import read_census
 from _report import OUTPUT, print_table
 
 import kmtl
-
-DATA = Path(__file__).parent / "data" / "census_income"
-# Numbers that name categories: their order means nothing.
-CODES = [
-    "industry_code",
-    "occupation_code",
-    "own_business_or_self_employed",
-    "veterans_benefits",
-    "year",
-]
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("--rows", type=int, help="use the first ROWS rows of each file")
@@ -45,16 +35,7 @@ args = parser.parse_args()
 
 
 # 1. The data: every column is a feature but labels, education and the row's weight.
-def read(file):
-    """Reads a shipped file; codes become categories."""
-    names = (DATA / "columns.txt").read_text().split()
-    frame = pd.read_csv(
-        DATA / file, names=names, skipinitialspace=True, nrows=args.rows
-    )
-    return frame.astype(dict.fromkeys(CODES, "category"))
-
-
-train, test = read("census-income.data.xz"), read("census-income.test.xz")
+train, test = read_census(args.rows)
 tasks = [
     kmtl.BinaryTask("income", label="income_50k", positive="50000+."),
     kmtl.BinaryTask("unmarried", label="marital_status", positive="Never married"),
