@@ -17,6 +17,7 @@ if keras.backend.backend() != "tensorflow":
     )
 
 from kmtl import (
+    balancing,
     callbacks,
     data,
     layers,
@@ -51,6 +52,7 @@ __all__ = [
     "TabularFeatures",
     "__version__",
     "add_task",
+    "balancing",
     "build_mtl_model",
     "callbacks",
     "data",

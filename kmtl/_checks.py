@@ -100,6 +100,12 @@ def check_weight(value: Any, subject: str) -> None:
         )
 
 
+def check_number(value: Any, subject: str) -> None:
+    """Raises `ValueError` unless `value` is a finite number."""
+    if not is_number(value) or not float("-inf") < value < float("inf"):
+        raise ValueError(f"`{subject}` must be a finite number. Received: {value!r}.")
+
+
 def check_share(value: Any, subject: str) -> None:
     """Raises `ValueError` unless `value` is a number from 0 to 1."""
     if not is_number(value) or not 0 <= value <= 1:

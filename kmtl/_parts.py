@@ -90,16 +90,16 @@ class Parts(keras.Model):
         return self._owned_by_encoder() + self._owned_by_heads()
 
     def _owned_by_encoder(self) -> list[OwnedVariable]:
-        return [part for layer in self.encoder.layers for part in self._parts_of(layer)]
+        return [part for layer in self.encoder.layers for part in self.parts_of(layer)]
 
     def _owned_by_heads(self) -> list[OwnedVariable]:
         layers = [
             layer for layer in self.heads.layers if isinstance(layer, StackedLayer)
         ]
-        stacked = [part for layer in layers for part in self._parts_of(layer)]
+        stacked = [part for layer in layers for part in self.parts_of(layer)]
         return stacked + self._owned_by_own_heads()
 
-    def _parts_of(self, layer: keras.layers.Layer) -> list[OwnedVariable]:
+    def parts_of(self, layer: keras.layers.Layer) -> list[OwnedVariable]:
         owners: int | list[int] = NOBODY
         if isinstance(layer, StackedLayer):
             numbers = {task.name: i for i, task in enumerate(self.outputs_layer.tasks)}

@@ -9,7 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from kmtl._checks import shorten
-from kmtl._trainer import Trainer
+from kmtl._training import Trainer
 from kmtl._typing import ByTask
 from kmtl.data import Adapter, Packer, encoded_labels, input_dataset, pack_dataset
 

@@ -10,7 +10,7 @@ from keras import ops
 from kmtl._checks import check_weight
 from kmtl._prepare import prepare_inputs
 from kmtl._towers import Towers
-from kmtl._trainer import Trainer
+from kmtl._training import Trainer
 from kmtl.layers import SharingWeights
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from kmtl._checks import check_units
 from kmtl._heads import Heads, has_task_axis, mark
 from kmtl._typing import ByTask, Tensor
+from kmtl.balancing import Balancing
 from kmtl.data import resolve_task
 from kmtl.features import TabularFeatures
 from kmtl.features._encode import check_frame
@@ -32,6 +33,7 @@ def build_mtl_model(  # noqa: PLR0913 - one keyword a choice
     head_units: Sequence[int] = (),
     optimizer: Any = "adam",
     loss_weights: ByTask | None = None,
+    balancing: Balancing | None = None,
     name: str = "mtl_model",
 ) -> MTLModel:
     """Builds and compiles a multi-task model.
@@ -52,6 +54,8 @@ def build_mtl_model(  # noqa: PLR0913 - one keyword a choice
             name none.
         optimizer: A Keras optimizer or its name.
         loss_weights: Weights of the losses by task name, over those of the tasks.
+        balancing: How tasks are weighed in each step, a method of `kmtl.balancing`;
+            by default `kmtl.balancing.FixedWeights()`.
         name: Name of the model.
 
     Returns:
@@ -88,7 +92,7 @@ def build_mtl_model(  # noqa: PLR0913 - one keyword a choice
     graph_inputs = _graph_inputs(inputs)
     outputs = _wire(graph_inputs, tasks, features, trunk, sharing, head_units)
     model = MTLModel(graph_inputs, outputs, name=name)
-    model.compile(optimizer, loss_weights=loss_weights)
+    model.compile(optimizer, loss_weights=loss_weights, balancing=balancing)
     if frame is not None:
         model.adapt_labels(frame)
     return model

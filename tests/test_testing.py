@@ -7,7 +7,16 @@ import keras
 import numpy as np
 import pytest
 
-from kmtl import layers, losses, metrics, regularizers, sharing, testing, trunks
+from kmtl import (
+    balancing,
+    layers,
+    losses,
+    metrics,
+    regularizers,
+    sharing,
+    testing,
+    trunks,
+)
 from kmtl._head_groups import group_heads
 from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask
 
@@ -186,6 +195,10 @@ REGULARIZERS = {
     "TraceNorm": regularizers.TraceNorm(),
 }
 BASES = {"ProximalRegularizer", "TaskRegularizer"}
+# What methods of balancing are written against: tests/balancing/test_base.py.
+INTERFACE = {"Balancing", "GradientBalancing", "LossBalancing", "State", "Step"}
+# Every method works with its defaults.
+METHODS = sorted(set(balancing.__all__) - INTERFACE)
 LOSSES = {"Pinball": losses.Pinball(tau=0.9)}
 METRICS = {
     "CohenKappa": (
@@ -242,6 +255,18 @@ def test_built_in_sharings_pass_with_images(name):
 @pytest.mark.parametrize("name", REGULARIZERS)
 def test_built_in_regularizers_pass(name):
     testing.check_regularizer(REGULARIZERS[name])
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_built_in_balancing_passes(name):
+    method = getattr(balancing, name)()
+    testing.check_balancing(method, task_counts=(2, 4), xla=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", METHODS)
+def test_built_in_balancing_passes_when_compiled(name):
+    testing.check_balancing(getattr(balancing, name)())
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -1,10 +1,14 @@
 """The public checks find what breaks a rule."""
 
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import pytest
+from keras import ops
 
 from kmtl import regularizers, testing
+from kmtl.balancing import GradientBalancing, LossBalancing
 
 NUMBERS = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
 
@@ -79,6 +83,89 @@ class LastBatch(keras.metrics.Metric):
         return self.value
 
 
+class ByPlace(LossBalancing):
+    """The first task is worth more."""
+
+    def __call__(self, step, state):
+        return 1 / ops.arange(1, 1 + len(step.losses), dtype="float64"), state
+
+
+class MeanOfAll(LossBalancing):
+    """Divides by the mean loss of all tasks, absent ones too."""
+
+    def __call__(self, step, state):
+        return step.losses / (1 + ops.mean(ops.abs(step.losses))), state
+
+
+class Slowing(LossBalancing):
+    """Counts the steps in which any task was there."""
+
+    def initial_state(self, tasks):
+        return {"steps": np.zeros(len(tasks))}
+
+    def __call__(self, step, state):
+        steps = state["steps"] + 1
+        total = ops.sum(steps)
+        return step.present / total, {"steps": steps}
+
+
+class Growing(LossBalancing):
+    """Keeps all losses."""
+
+    def initial_state(self, tasks):
+        return {"history": np.zeros((len(tasks), 0))}
+
+    def __call__(self, step, state):
+        history = [state["history"], step.losses[:, None]]
+        return step.present, {"history": ops.concatenate(history, axis=1)}
+
+
+class Total(LossBalancing):
+    """One weight for all tasks."""
+
+    def __call__(self, step, state):
+        return ops.sum(step.losses), state
+
+
+class ByTotal(LossBalancing):
+    """Keeps one number for all tasks."""
+
+    def initial_state(self, tasks):
+        del tasks
+        return {"total": np.zeros(())}
+
+    def __call__(self, step, state):
+        return step.present, {"total": state["total"] + ops.sum(step.losses)}
+
+
+class Unguarded(GradientBalancing):
+    """Divides by the lengths of gradients."""
+
+    def __call__(self, step, state):
+        return 1 / ops.sqrt(ops.diagonal(step.gramian)), state
+
+
+class Shares(GradientBalancing):
+    """Weights of all tasks sum to 1, whoever counts."""
+
+    def __call__(self, step, state):
+        return ops.ones_like(step.losses) / len(step.losses), state
+
+
+@keras.saving.register_keras_serializable("tests")
+@dataclass(frozen=True)
+class Amnesic(LossBalancing):
+    """Keeps its setting out of its config."""
+
+    factor: float = 1.0
+
+    def __call__(self, step, state):
+        return self.factor * ops.ones_like(step.losses), state
+
+    def get_config(self):
+        return {}
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
@@ -141,3 +228,22 @@ def test_check_sharing_finds_what_no_task_uses():
 
     with pytest.raises(AssertionError, match="must reach the variable"):
         testing.check_sharing(wasteful)
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (ByPlace(), "in another order"),
+        (MeanOfAll(), "without a task that does not count"),
+        (Slowing(), "without a task that does not count"),
+        (Growing(), "must keep the names, shapes and dtypes of the state"),
+        (Total(), "must be floats of shape"),
+        (ByTotal(), "the first axis of the state 'total'"),
+        (Unguarded(), "the weights of 2 tasks, 0 of them absent .* must be finite"),
+        (Shares(), "the only task that counts"),
+        (Amnesic(factor=2.0), "a restored method"),
+    ],
+)
+def test_check_balancing_finds(method, message):
+    with pytest.raises(AssertionError, match=message):
+        testing.check_balancing(method, task_counts=(2,), xla=False)

@@ -46,6 +46,6 @@ def _constant(value: int) -> Tensor:
 
 
 def _to_unit(x: Tensor, step: Step) -> Tensor:
-    # The 24 bits that a float32 holds, from the middle of their intervals: never 0.
-    bits = ops.cast(ops.right_shift(x, 8), step.losses.dtype)
-    return (bits + 0.5) / 2.0**24
+    # The middles of 2^23 intervals: a float32 holds them exactly, so never 0 nor 1.
+    bits = ops.cast(ops.right_shift(x, 9), step.losses.dtype)
+    return (bits + 0.5) / 2.0**23

@@ -7,6 +7,7 @@ from keras import ops
 
 from kmtl._typing import Tensor
 from kmtl.balancing._base import LossBalancing, State, Step
+from kmtl.balancing._logs import bounded_exp, has_log, log_where, ones_beside
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
@@ -16,8 +17,8 @@ class GLS(LossBalancing):
 
     A task whose loss is ten times as large counts no more than the others. The weights
     are the derivatives of the mean by the losses, `exp(mean(log L)) / (n L)`, times
-    the number `n` of tasks that count, so that equal losses have weight 1. All losses
-    must be positive.
+    the number `n` of tasks that count, so that equal losses have weight 1. A task
+    whose loss is not positive keeps weight 1 in that step and is left out of the mean.
 
     Reference:
         Chennupati et al., "MultiNet++: Multi-Stream Feature Aggregation and Geometric
@@ -35,7 +36,7 @@ class GLS(LossBalancing):
     """
 
     def __call__(self, step: Step, state: State) -> tuple[Tensor, State]:
-        losses = ops.where(step.present > 0, step.losses, ops.ones_like(step.losses))
-        logs = ops.log(losses)
-        mean = ops.sum(logs) / ops.maximum(ops.sum(step.present), 1)
-        return ops.exp(mean - logs), state
+        mask = has_log(step.losses, step.present)
+        logs = log_where(mask, step.losses)
+        mean = ops.sum(logs) / ops.maximum(ops.sum(mask), 1)
+        return ones_beside(mask, bounded_exp(mean - logs)), state

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from kmtl.callbacks._epoch_counter import EpochCounter
 from kmtl.callbacks._non_finite import NonFiniteGuard
 from kmtl.callbacks._progress_bar import ProgressBar
 
@@ -20,7 +21,7 @@ def fit_callbacks(model: Any, callbacks: Any, verbose: Any) -> Any:
     if isinstance(given, keras.callbacks.CallbackList):
         return given
     _set_directions(model, given)
-    return [NonFiniteGuard(), *given, *_bar(given, verbose)]
+    return [NonFiniteGuard(), EpochCounter(), *given, *_bar(given, verbose)]
 
 
 def evaluate_callbacks(model: Any, callbacks: Any, verbose: Any) -> Any:

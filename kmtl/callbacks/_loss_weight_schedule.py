@@ -11,6 +11,8 @@ from kmtl._typing import ByTask
 class LossWeightSchedule(keras.callbacks.Callback):
     """Sets the loss weights at the start of each epoch.
 
+    They multiply the weights that `balancing` gives, if there is a method.
+
     Args:
         schedule: A function of the epoch, counted from 0, that returns loss weights by
             task name. Tasks it leaves out keep theirs.

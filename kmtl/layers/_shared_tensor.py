@@ -1,6 +1,7 @@
 """The mark on a tensor that several tasks share."""
 
 import keras
+from keras import ops
 
 from kmtl._typing import Shape, Tensor
 
@@ -25,7 +26,9 @@ class SharedTensor(keras.layers.Layer):
     """
 
     def call(self, inputs: Tensor) -> Tensor:
-        return inputs
+        # Another tensor: gradients with respect to it are of what comes after it, and
+        # of no other way on which the input goes.
+        return ops.reshape(inputs, ops.shape(inputs))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

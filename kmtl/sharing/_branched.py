@@ -83,12 +83,13 @@ class Branched:
         x = inputs
         for stage in shared[:count]:
             x = stage(x)
-        any_shared = max(map(len, groups)) > 1
+        # All tasks meet where the groups part; only without that, those of a group.
         if count:
-            x = x if any_shared else SharedTensor(name="shared")(x)
+            x = SharedTensor(name="shared")(x)
             x = CopyForTasks(tasks=copies, name="branches")(x)
         x = _branches(trunk, x, groups, count)
-        x = SharedTensor(name="shared")(x) if any_shared else x
+        if not count and max(map(len, groups)) > 1:
+            x = SharedTensor(name="shared")(x)
         branch_of = {name: _copy_name(group) for group in groups for name in group}
         taken = [branch_of[name] for name in names]
         return TakeTasks(taken, tasks=copies, name="branch_of")(x)

@@ -8,6 +8,7 @@ Example:
     >>> kmtl.testing.check_loss(kmtl.losses.Pinball(tau=0.9))
 """
 
+from kmtl.testing._balancing import check_balancing
 from kmtl.testing._layer import check_layer
 from kmtl.testing._loss import check_loss
 from kmtl.testing._metric import check_metric
@@ -16,6 +17,7 @@ from kmtl.testing._sharing import check_sharing
 from kmtl.testing._trunk import check_trunk
 
 __all__ = [
+    "check_balancing",
     "check_layer",
     "check_loss",
     "check_metric",

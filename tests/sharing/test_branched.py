@@ -67,9 +67,11 @@ def test_by_default_only_the_last_stage_is_branched():
     assert model.get_layer("trunk_dense_1").kernel.shape == (3, 8, 6)
 
 
-def test_it_declares_what_tasks_share_last():
+def test_it_declares_the_last_tensor_at_which_all_that_share_meet():
     assert encoder(Branched()).get_layer("shared").output.shape == (None, 8)
-    assert encoder(Branched(GROUPS)).get_layer("shared").output.shape == (None, 2, 6)
+    assert encoder(Branched(GROUPS)).get_layer("shared").output.shape == (None, 8)
+    apart = encoder(Branched(GROUPS, shared_stages=0))
+    assert apart.get_layer("shared").output.shape == (None, 2, 6)
     names = [layer.name for layer in encoder(Branched(shared_stages=0)).layers]
     assert "shared" not in names
 

@@ -1,0 +1,177 @@
+"""The part of a training step that weighs the tasks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from kmtl._replicas import over_replicas
+from kmtl._training._balancer import Balancer, Weighed
+from kmtl._training._balancing_state import BalancingState
+from kmtl._training._constant_losses import ConstantLosses
+from kmtl._training._forward import Forward, StepLosses
+from kmtl._training._gradient_recorder import GradientRecorder
+from kmtl._training._task_gradients import Recorded
+from kmtl._typing import Tensor
+from kmtl.balancing import (
+    Balancing,
+    FixedWeights,
+    GradientBalancing,
+    LossBalancing,
+)
+
+
+class Balanced(Forward):
+    """Turns the losses of tasks into the gradients of an update."""
+
+    # Set by `compile` and by callbacks.
+    balancing_state: Any = None
+    _balancer: Any = None
+    _recorder: GradientRecorder | None = None
+
+    @property
+    def balancing(self) -> Balancing:
+        """The method that weighs the tasks in training."""
+        state = self.balancing_state
+        return FixedWeights() if state is None else state.method
+
+    @property
+    def task_weights(self) -> dict[str, float]:
+        """The weights that the method gave the tasks in the last step, by name.
+
+        Losses are multiplied by them and by the loss weights.
+        """
+        names = [task.name for task in self.outputs_layer.tasks]
+        if self.balancing_state is None:
+            return dict.fromkeys(names, 1.0)
+        weights = ops.convert_to_numpy(self.balancing_state.weights_of_tasks)
+        return dict(zip(names, weights.tolist(), strict=True))
+
+    def _balance_by(self, method: Balancing) -> None:
+        if not isinstance(method, Balancing):
+            raise TypeError(
+                "`balancing` must be a method such as `kmtl.balancing.GLS()`. "
+                f"Received: {method!r}."
+            )
+        self.balancing_state, self._balancer = None, None
+        if isinstance(method, GradientBalancing):
+            self.task_gradients.check(method.at)
+        if isinstance(method, FixedWeights):
+            return
+        constants = None
+        if isinstance(method, LossBalancing) and method.sees_constant_losses:
+            constants = ConstantLosses(self.outputs_layer, self._objective)
+        self.balancing_state = BalancingState(
+            method, self.outputs_layer.tasks, constants
+        )
+        by_gradients = isinstance(method, GradientBalancing)
+        self._balancer = Balancer(
+            self.balancing_state, self.task_gradients if by_gradients else None
+        )
+
+    def record_gradients(self, *, at: str, every: int) -> GradientRecorder:
+        """Starts to record how the gradients of tasks agree in training.
+
+        Args:
+            at: Where they are taken, see `kmtl.balancing.GradientBalancing`.
+            every: In which steps: one in so many.
+
+        Returns:
+            What records. `stop_recording` ends it.
+
+        Raises:
+            ValueError: If tasks share nothing there.
+        """
+        self.task_gradients.check(at)
+        names = [task.name for task in self.outputs_layer.tasks]
+        self._recorder = GradientRecorder(
+            self.task_gradients, names, at=at, every=every
+        )
+        self.train_function = None  # recording is part of the traced step
+        return self._recorder
+
+    def stop_recording(self) -> None:
+        """Ends the recording of gradients."""
+        self._recorder = None
+        self.train_function = None
+
+    @property
+    def _balances_gradients(self) -> bool:
+        return self._balancer is not None and self._balancer.gradients is not None
+
+    @property
+    def _reads_tape_often(self) -> bool:
+        return self._balances_gradients or self._recorder is not None
+
+    def _recorded(
+        self, tape: tf.GradientTape, losses: StepLosses, penalty: Tensor
+    ) -> Recorded:
+        scale = self.optimizer.scale_loss(tf.ones((), losses.means.dtype))
+        factors = self.outputs_layer.loss_weights.value * scale
+        return Recorded(tape, losses.means, penalty, losses.shared, factors, scale)
+
+    def _weigh(self, recorded: Recorded, losses: StepLosses) -> Weighed | None:
+        """Asks the balancing method, if there is one, for the weights of the tasks."""
+        if self._recorder is not None:
+            self._recorder.update(recorded)
+        if self._balancer is None:
+            return None
+        more = {}
+        if self.balancing_state.constant_losses is not None:
+            constants = self.balancing_state.constant_losses.update(losses.batches)
+            more["constant_losses"] = tf.cast(constants, "float64")
+        has_labels = over_replicas(losses.weight_sums) > 0
+        present = tf.logical_and(has_labels, recorded.factors > 0)
+        return self._balancer.weigh(recorded, present, **more)
+
+    def _gradients(
+        self, recorded: Recorded, weighed: Weighed | None, variables: Sequence[Any]
+    ) -> list[Any]:
+        """The gradients of an update, one a variable."""
+        if self._balances_gradients:
+            gradients = self._balancer.update(recorded, weighed)
+            pairs = zip(self.trainable_variables, gradients, strict=True)
+            by_variable = {id(variable): gradient for variable, gradient in pairs}
+            return [by_variable[id(variable)] for variable in variables]
+        factors = recorded.factors
+        if weighed is not None:
+            factors = factors * tf.cast(weighed.weights, factors.dtype)
+        return recorded.tape.gradient(
+            [recorded.losses, recorded.penalty],
+            # The values: a `keras.Variable` is no argument of a tape.
+            [v.value for v in variables],
+            output_gradients=[factors, recorded.scale],
+        )
+
+    def _seeds(self) -> list[tuple[Any, Tensor]]:
+        """The states of random generators, where the forward pass is run twice."""
+        if self._balancer is None or not self._balancer.state.sees_losses_after:
+            return []
+        weights = {id(weight) for weight in self.non_trainable_weights}
+        others = [v for v in self.non_trainable_variables if id(v) not in weights]
+        return [(v, tf.identity(v.value)) for v in others]
+
+    def _finish(
+        self,
+        weighed: Weighed | None,
+        x: Any,
+        y: Any,
+        seeds: list[tuple[Any, Tensor]],
+    ) -> None:
+        """Keeps what the method learnt of the step, after the optimizer's part."""
+        if weighed is not None:
+            self._balancer.finish(weighed, self._losses_after(x, y, seeds))
+
+    def _losses_after(
+        self, x: Any, y: Any, seeds: list[tuple[Any, Tensor]]
+    ) -> Tensor | None:
+        """The losses of the same batch after the step, for methods that ask for them.
+
+        With the same dropout masks; the state of layers and the logs stay as they are.
+        """
+        if not self._balancer.state.sees_losses_after:
+            return None
+        with keras.StatelessScope(state_mapping=seeds):
+            return over_replicas(self._losses_of_tasks(x, y, training=True).means)

@@ -1,0 +1,134 @@
+"""A balancing method at work in the training step of a model."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import tensorflow as tf
+
+from kmtl._replicas import over_replicas
+from kmtl._training._balancing_state import BalancingState
+from kmtl._training._task_gradients import Recorded, TaskGradients, gramian
+from kmtl._typing import Tensor
+from kmtl.balancing import GradientBalancing, State, Step
+from kmtl.metrics._gradient_record import GradientRecord
+from kmtl.metrics._weight_means import WeightMeans
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What became of a step.
+
+    Attributes:
+        step: What the method saw.
+        weights: The weights of the tasks, `(tasks,)`.
+        state: The new state of the method.
+        gramian: Inner products of the tasks' gradients; 0 where they were not taken.
+    """
+
+    step: Step
+    weights: Tensor
+    state: State
+    gramian: Tensor | None = None
+
+
+class Balancer:
+    """Weighs the tasks of a model in every step.
+
+    Args:
+        state: The method and its state.
+        gradients: Takes the gradients of the model by task, for methods that need them.
+    """
+
+    def __init__(self, state: BalancingState, gradients: Any = None) -> None:
+        self.state = state
+        self.gradients = gradients
+        names = state.task_names
+        self.weight_means = WeightMeans(names)
+        self.gradient_record = None if gradients is None else GradientRecord(names)
+
+    def weigh(self, recorded: Recorded, present: Tensor, **more: Any) -> Weighed:
+        """Asks the method for weights.
+
+        Args:
+            recorded: The forward pass.
+            present: Which tasks count, boolean, `(tasks,)`.
+            **more: Other fields of the step.
+        """
+        step = self.state.step(over_replicas(recorded.losses), present, **more)
+        method = self.state.method
+        if not isinstance(method, GradientBalancing):
+            return Weighed(step, *self.state.weigh(step))
+        return self._weigh_by_gradients(recorded, step, method)
+
+    def _weigh_by_gradients(
+        self, recorded: Recorded, step: Step, method: GradientBalancing
+    ) -> Weighed:
+        def compute() -> tuple[Tensor, State, Tensor]:
+            products = gramian_of(self.gradients, recorded, method.at)
+            weights, state = self.state.weigh(replace(step, gramian=products))
+            return weights, state, products
+
+        def keep() -> tuple[Tensor, State, Tensor]:
+            none = tf.zeros(tuple(step.losses.shape) * 2, "float64")
+            return self.state.last_weights(), self.state.now(), none
+
+        if method.every == 1:
+            weights, state, products = compute()
+        else:
+            is_due = tf.equal(step.number % method.every, 0)
+            weights, state, products = tf.cond(is_due, compute, keep)
+        return Weighed(step, weights, state, products)
+
+    def update(self, recorded: Recorded, weighed: Weighed) -> list[Any]:
+        """Returns the gradients of an update, one a trainable variable."""
+        method: Any = self.state.method
+        return self.gradients.update(
+            recorded, weighed.weights, weighted_heads=method.weighted_heads
+        )
+
+    def finish(self, weighed: Weighed, losses_after: Tensor | None) -> None:
+        """Keeps the new state, and records the step.
+
+        Args:
+            weighed: What became of the step.
+            losses_after: The losses after the optimizer's step, for methods that learn
+                from them.
+        """
+        state = weighed.state
+        if losses_after is not None:
+            state = self.state.after(weighed.step, losses_after, state)
+        self.state.assign(weighed.weights, state)
+        self.weight_means.update_state(weighed.weights, weighed.step.present)
+        if self.gradient_record is not None:
+            self.gradient_record.update_state(weighed.gramian)
+
+    def result(self) -> dict[str, float]:
+        """Returns the logs of the steps since the last reset, if there were any."""
+        if not self.weight_means.has_steps:
+            return {}
+        logs = self.weight_means.result()
+        return logs | (self.gradient_record.result() if self.gradient_record else {})
+
+    def reset(self) -> None:
+        """Forgets the logs."""
+        self.weight_means.reset_state()
+        if self.gradient_record is not None:
+            self.gradient_record.reset_state()
+
+
+def gramian_of(gradients: TaskGradients, recorded: Recorded, at: str) -> Tensor:
+    """Returns the inner products of the tasks' gradients over the global batch.
+
+    Args:
+        gradients: Takes gradients by task.
+        recorded: The forward pass.
+        at: `"representation"` or `"shared"`.
+    """
+    scale = tf.cast(recorded.scale, "float64")
+    if at == "representation":
+        # Replicas hold other rows of the tensors: their products add up.
+        products = over_replicas(gramian(gradients.at_representation(recorded)))
+    else:
+        of_weights = gradients.at_shared_weights(recorded)
+        products = gramian([over_replicas(gradient) for gradient in of_weights])
+    return products / scale**2

@@ -1,0 +1,146 @@
+"""What a balancing method remembers, in variables that are saved with the model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kmtl._training._constant_losses import ConstantLosses
+from kmtl._typing import Tensor
+from kmtl.balancing import Balancing, LossBalancing, State, Step
+from kmtl.layers._per_task import derive_seed
+from kmtl.tasks import Task
+
+
+class BalancingState(keras.layers.Layer):
+    """The weights of the tasks and the state of the method that makes them.
+
+    It is no layer of the graph: a layer is what Keras saves as a part of a model.
+
+    Args:
+        method: The method.
+        tasks: The tasks of the model.
+
+    Attributes:
+        method: The method.
+        task_names: The names of the tasks.
+        weights_of_tasks: The last weights, `(tasks,)`; 1 at first.
+        epoch: How many epochs `fit` has finished.
+        constant_losses: Estimates the losses of constant predictions, for methods that
+            ask for them.
+    """
+
+    def __init__(
+        self,
+        method: Balancing,
+        tasks: Sequence[Task],
+        constant_losses: ConstantLosses | None = None,
+    ) -> None:
+        super().__init__(name="balancing", dtype="float64", trainable=False)
+        self.method = method
+        self.task_names = [task.name for task in tasks]
+        self._keys = np.array([derive_seed("balancing", task.name) for task in tasks])
+        self.weights_of_tasks = self._kept("weights", np.ones(len(tasks)))
+        self.epoch = self._kept("epoch", np.zeros((), "int32"))
+        self.number = self._kept("number", np.zeros((), "int32"))
+        self.values = {
+            name: self._kept(name, np.asarray(value))
+            for name, value in method.initial_state(tasks).items()
+        }
+        self.constant_losses = constant_losses
+        self.built = True
+
+    def _kept(self, name: str, start: np.ndarray) -> Any:
+        return self.add_weight(
+            name=name,
+            shape=start.shape,
+            initializer=lambda _, dtype: ops.convert_to_tensor(start, dtype=dtype),
+            dtype=start.dtype.name,
+            trainable=False,
+            # All replicas compute the same: from sums over all of them.
+            aggregation="only_first_replica",
+        )
+
+    def step(self, losses: Tensor, present: Tensor, **more: Any) -> Step:
+        """Describes a step.
+
+        Args:
+            losses: The mean losses, `(tasks,)`.
+            present: Which tasks count, boolean, `(tasks,)`.
+            **more: Other fields of the step.
+        """
+        losses = ops.where(present, ops.cast(losses, "float64"), 0.0)
+        return Step(
+            losses=losses,
+            present=ops.cast(present, losses.dtype),
+            epoch=_now(self.epoch),
+            number=_now(self.number),
+            keys=ops.convert_to_tensor(self._keys, dtype="int64"),
+            **more,
+        )
+
+    def now(self) -> State:
+        """The state of the method before the step."""
+        return {name: _now(variable) for name, variable in self.values.items()}
+
+    def last_weights(self) -> Tensor:
+        """The weights of the tasks in the step before, `(tasks,)`."""
+        return _now(self.weights_of_tasks)
+
+    def weigh(self, step: Step) -> tuple[Tensor, State]:
+        """Asks the method for weights.
+
+        Returns:
+            The weights, `(tasks,)`, and the new state.
+        """
+        state = self.now()
+        weights, new = self.method(step, state)
+        # With an overflow, as mixed precision has them at first, nothing is learnt.
+        usable = ops.all(ops.isfinite(weights) | (step.present == 0))
+        changed = (step.present > 0) & usable
+        weights = ops.where(changed, weights, self.last_weights())
+        return weights, _masked(changed, new, state)
+
+    def after(self, step: Step, losses: Tensor, state: State) -> State:
+        """Lets a method by losses learn from the losses after the optimizer's step."""
+        method: Any = self.method
+        losses = ops.where(step.present > 0, ops.cast(losses, "float64"), 0.0)
+        new = method.after(step, losses, state)
+        usable = ops.all(ops.isfinite(losses))
+        return _masked((step.present > 0) & usable, new, state)
+
+    def assign(self, weights: Tensor, state: State) -> None:
+        """Keeps weights and state, and counts the step."""
+        self.weights_of_tasks.assign(weights)
+        for name, variable in self.values.items():
+            variable.assign(state[name])
+        self.number.assign_add(1)
+
+    @property
+    def sees_losses_after(self) -> bool:
+        """Whether the losses after the step are needed."""
+        return isinstance(self.method, LossBalancing) and self.method.sees_losses_after
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the state; from a file without one, as of a model without a method."""
+        if store.keys():
+            super().load_own_variables(store)
+
+
+def _now(variable: Any) -> Tensor:
+    """The value at this place of a graph, whatever is assigned later."""
+    return ops.convert_to_tensor(variable.value)
+
+
+def _masked(changed: Tensor, new: State, old: State) -> State:
+    """Keeps of a state what stands there for tasks that did not count."""
+    return {
+        name: ops.where(
+            ops.reshape(changed, (-1,) + (1,) * (len(value.shape) - 1)),
+            new[name],
+            value,
+        )
+        for name, value in old.items()
+    }

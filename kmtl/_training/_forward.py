@@ -1,0 +1,133 @@
+"""The forward pass of a model on packed batches: from inputs to the losses of tasks."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from kmtl._distillation import Distillation
+from kmtl._hold import NOBODY
+from kmtl._objective import GroupBatch
+from kmtl._parts import Parts
+from kmtl._replicas import over_replicas, replica_count
+from kmtl._training._task_gradients import TaskGradients
+from kmtl._typing import Tensor
+
+
+@dataclass(frozen=True)
+class StepLosses:
+    """The losses of one batch; all but the scalar penalties are by task, `(tasks,)`.
+
+    `penalty` is that of layers and `sharing_penalty` that of coupled towers;
+    `distillation` keeps the outputs of another model; `shared` are the values of the
+    tensors that tasks share, where gradients of single tasks are taken.
+    """
+
+    batches: Sequence[GroupBatch]
+    sums: Tensor
+    weight_sums: Tensor
+    means: Tensor
+    penalty: Tensor
+    sharing_penalty: Tensor
+    distillation: Tensor
+    shared: Sequence[Tensor]
+
+
+class Forward(Parts):
+    """Computes logits and losses."""
+
+    distillation: Distillation | None = None
+    _objective: Any = None  # set by `compile`
+
+    @property
+    def _reads_tape_often(self) -> bool:
+        """Whether gradients of single tasks are taken in training."""
+        return False
+
+    @functools.cached_property
+    def task_gradients(self) -> TaskGradients:
+        """Takes the gradients of the model by task."""
+        return TaskGradients(self)
+
+    def logits(
+        self, x: Any, *, training: bool, given: Tensor | None = None
+    ) -> Sequence[Tensor]:
+        """Computes stacked logits.
+
+        Args:
+            x: Inputs by name.
+            training: Whether layers train.
+            given: Labels that other heads see, see `Objective.given`; none by default.
+        """
+        return self._forward(x, training=training, given=given)[0]
+
+    def _forward(
+        self, x: Any, *, training: bool, given: Tensor | None
+    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+        """Computes stacked logits, and the tensors that tasks share where needed."""
+        if not isinstance(self.input, dict):
+            (x,) = x.values()
+        # An encoder that is not trained runs as in predictions: batch normalisation by
+        # its moving averages, no dropout.
+        is_trained = training and not self._encoder_rests
+        shared: list[Tensor] = []
+        if training and self._reads_tape_often:
+            inputs, shared = self.task_gradients.encode(x, training=is_trained)
+        else:
+            inputs = keras.tree.flatten(self.encoder(x, training=is_trained))
+        for nothing in self._given_inputs():
+            shape = (ops.shape(inputs[0])[0], nothing.shape[-1])
+            inputs.append(ops.full(shape, float("nan")) if given is None else given)
+        inputs = inputs if len(inputs) > 1 else inputs[0]
+        logits: Any = self.heads(inputs, training=training)
+        return (logits if isinstance(logits, (list, tuple)) else [logits]), shared
+
+    def _losses_of_tasks(self, x: Any, y: Any, *, training: bool) -> StepLosses:
+        objective = self._objective
+        given = objective.given(y) if training else None
+        logits, shared = self._forward(x, training=training, given=given)
+        batches = objective.batches(y, logits)
+        sums, weight_sums = objective.sums(batches)
+        total_weights = over_replicas(weight_sums)
+        safe = ops.where(total_weights > 0, total_weights, ops.ones_like(total_weights))
+        penalties = [ops.cast(p, sums.dtype) for p in self.losses]
+        penalty = sum(penalties, start=ops.zeros((), dtype=sums.dtype))
+        sharing = ops.zeros_like(penalty)
+        if self.towers is not None:
+            sharing = ops.cast(self.towers.penalty(), sums.dtype)
+        kept = ops.zeros_like(penalty)
+        if self.distillation is not None:
+            kept = self.distillation.loss(x, given, self.outputs_layer, logits)
+        return StepLosses(
+            batches, sums, weight_sums, sums / safe, penalty, sharing, kept, shared
+        )
+
+    def _trained_penalty(self, losses: StepLosses) -> Tensor:
+        penalty = losses.penalty + losses.distillation
+        if self.towers is not None and not self.towers.coupling.proximal:
+            penalty = penalty + losses.sharing_penalty
+        return penalty / replica_count()  # those of the replicas are summed
+
+    @property
+    def _encoder_rests(self) -> bool:
+        """Whether nothing in the encoder is trained."""
+        frozen = self._frozen_owners()
+        if NOBODY not in frozen:
+            return False
+        return all(part.all_owners <= frozen for part in self._owned_by_encoder())
+
+    def _frozen_owners(self) -> set[int]:
+        """Numbers of frozen tasks, and `NOBODY` where what tasks share is frozen.
+
+        Read while tracing: `set_trainable` discards the traced function.
+        """
+        layer = self.outputs_layer
+        with tf.init_scope():
+            frozen = ops.convert_to_numpy(layer.frozen)
+            is_shared_frozen = bool(ops.convert_to_numpy(layer.frozen_shared).any())
+        return {*np.flatnonzero(frozen).tolist(), *[NOBODY] * is_shared_frozen}

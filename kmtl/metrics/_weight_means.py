@@ -1,0 +1,48 @@
+"""The mean weights of tasks over the steps of an epoch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kmtl._typing import Tensor
+
+
+class WeightMeans(keras.metrics.Metric):
+    """Means of the weights of tasks over the steps in which they counted.
+
+    Args:
+        tasks: Names of the tasks.
+    """
+
+    def __init__(self, tasks: Sequence[str]) -> None:
+        super().__init__(name="task_weights")
+        self.tasks = tuple(tasks)
+        self._sums = self.add_weight(
+            name="sums", shape=(2, len(self.tasks)), initializer="zeros"
+        )
+
+    def update_state(self, weights: Tensor, present: Tensor) -> None:
+        """Adds a step; both are `(tasks,)`."""
+        rows = ops.stack([weights * present, present])
+        self._sums.assign_add(ops.cast(rows, self._sums.dtype))
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether there was a step since the last reset."""
+        return bool(ops.convert_to_numpy(self._sums)[1].any())
+
+    def result(self) -> dict[str, float]:
+        """Returns `<task>_weight`; NaN for a task that never counted."""
+        sums, counts = ops.convert_to_numpy(self._sums)
+        means = np.where(counts > 0, sums, np.nan) / np.maximum(counts, 1)
+        names = [f"{task}_weight" for task in self.tasks]
+        return {name: float(v) for name, v in zip(names, means, strict=True)}
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves nothing: sums over an epoch are no part of a model."""
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads nothing, as nothing was saved."""
