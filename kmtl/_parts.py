@@ -1,6 +1,7 @@
 """The parts of a model, found by layer."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -54,9 +55,17 @@ class Parts(keras.Model):
         Where tasks are conditioned on others, it has a second input: the labels given,
         `(rows, tasks conditioned on)`, NaN where there is none.
         """
+        return self.heads_with([])
+
+    def heads_with(self, more: Sequence[Tensor]) -> keras.Model:
+        """The heads as a model with more outputs: symbolic tensors inside them.
+
+        A tensor that is an output anyway is no output twice: Keras cannot do that.
+        """
         inputs = [*keras.tree.flatten(self._representation()), *self._given_inputs()]
         inputs = inputs if len(inputs) > 1 else inputs[0]
-        return keras.Model(inputs, self._stacked_logits(), name="heads")
+        outputs = {id(tensor): tensor for tensor in [*self.stacked_logits(), *more]}
+        return keras.Model(inputs, list(outputs.values()), name="heads")
 
     def _representation(self) -> Any:
         """Where heads attach: one tensor, or a list where they do at several places."""
@@ -81,7 +90,8 @@ class Parts(keras.Model):
         marks = [layer for layer in self.layers if isinstance(layer, SharedTensor)]
         return [mark.output for mark in marks]
 
-    def _stacked_logits(self) -> list[Tensor]:
+    def stacked_logits(self) -> list[Tensor]:
+        """The symbolic logits of the head groups."""
         logits = self.outputs_layer.input
         return [logits] if isinstance(logits, keras.KerasTensor) else list(logits)
 
@@ -109,7 +119,7 @@ class Parts(keras.Model):
     def _owned_by_own_heads(self) -> list[OwnedVariable]:
         owned = []
         layer = self.outputs_layer
-        for group, logits in zip(layer.groups, self._stacked_logits(), strict=True):
+        for group, logits in zip(layer.groups, self.stacked_logits(), strict=True):
             task = layer.tasks[group.indices[0]]
             if group.own and not isinstance(task, ProductTask):  # that has no head
                 head = keras.Model(self._head_input(group), logits)

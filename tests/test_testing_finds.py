@@ -87,7 +87,7 @@ class ByPlace(LossBalancing):
     """The first task is worth more."""
 
     def __call__(self, step, state):
-        return 1 / ops.arange(1, 1 + len(step.losses), dtype="float64"), state
+        return 1 / ops.arange(1, 1 + step.losses.shape[0], dtype="float64"), state
 
 
 class MeanOfAll(LossBalancing):
@@ -149,7 +149,7 @@ class Shares(GradientBalancing):
     """Weights of all tasks sum to 1, whoever counts."""
 
     def __call__(self, step, state):
-        return ops.ones_like(step.losses) / len(step.losses), state
+        return ops.ones_like(step.losses) / step.losses.shape[0], state
 
 
 @keras.saving.register_keras_serializable("tests")

@@ -110,7 +110,7 @@ class Balanced(Forward):
     ) -> Recorded:
         scale = self.optimizer.scale_loss(tf.ones((), losses.means.dtype))
         factors = self.outputs_layer.loss_weights.value * scale
-        return Recorded(tape, losses.means, penalty, losses.shared, factors, scale)
+        return Recorded(tape, losses.means, penalty, losses.inner, factors, scale)
 
     def _weigh(self, recorded: Recorded, losses: StepLosses) -> Weighed | None:
         """Asks the balancing method, if there is one, for the weights of the tasks."""

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kmtl._replicas import over_replicas
 from kmtl._training._balancing_state import BalancingState
-from kmtl._training._task_gradients import Recorded, TaskGradients, gramian
+from kmtl._training._task_gradients import Plain, Recorded
 from kmtl._typing import Tensor
 from kmtl.balancing import GradientBalancing, State, Step
 from kmtl.metrics._gradient_record import GradientRecord
@@ -23,12 +23,14 @@ class Weighed:
         weights: The weights of the tasks, `(tasks,)`.
         state: The new state of the method.
         gramian: Inner products of the tasks' gradients; 0 where they were not taken.
+        plain: The backward pass of plain training, for methods by gradients.
     """
 
     step: Step
     weights: Tensor
     state: State
     gramian: Tensor | None = None
+    plain: Plain | None = None
 
 
 class Balancer:
@@ -63,8 +65,10 @@ class Balancer:
     def _weigh_by_gradients(
         self, recorded: Recorded, step: Step, method: GradientBalancing
     ) -> Weighed:
+        plain = self.gradients.plain(recorded)
+
         def compute() -> tuple[Tensor, State, Tensor]:
-            products = gramian_of(self.gradients, recorded, method.at)
+            products = self.gradients.gramian(recorded, plain, method.at)
             weights, state = self.state.weigh(replace(step, gramian=products))
             return weights, state, products
 
@@ -77,13 +81,16 @@ class Balancer:
         else:
             is_due = tf.equal(step.number % method.every, 0)
             weights, state, products = tf.cond(is_due, compute, keep)
-        return Weighed(step, weights, state, products)
+        return Weighed(step, weights, state, products, plain)
 
     def update(self, recorded: Recorded, weighed: Weighed) -> list[Any]:
         """Returns the gradients of an update, one a trainable variable."""
         method: Any = self.state.method
         return self.gradients.update(
-            recorded, weighed.weights, weighted_heads=method.weighted_heads
+            recorded,
+            weighed.plain,
+            weighed.weights,
+            weighted_heads=method.weighted_heads,
         )
 
     def finish(self, weighed: Weighed, losses_after: Tensor | None) -> None:
@@ -114,21 +121,3 @@ class Balancer:
         self.weight_means.reset_state()
         if self.gradient_record is not None:
             self.gradient_record.reset_state()
-
-
-def gramian_of(gradients: TaskGradients, recorded: Recorded, at: str) -> Tensor:
-    """Returns the inner products of the tasks' gradients over the global batch.
-
-    Args:
-        gradients: Takes gradients by task.
-        recorded: The forward pass.
-        at: `"representation"` or `"shared"`.
-    """
-    scale = tf.cast(recorded.scale, "float64")
-    if at == "representation":
-        # Replicas hold other rows of the tensors: their products add up.
-        products = over_replicas(gramian(gradients.at_representation(recorded)))
-    else:
-        of_weights = gradients.at_shared_weights(recorded)
-        products = gramian([over_replicas(gradient) for gradient in of_weights])
-    return products / scale**2

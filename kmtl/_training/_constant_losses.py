@@ -32,7 +32,6 @@ class ConstantLosses(keras.layers.Layer):
         super().__init__(name="constant_losses", dtype="float64", trainable=False)
         self._objective = objective
         self._firsts = [layer.tasks[group.indices[0]] for group in layer.groups]
-        # By group, for each task: sums of labels, or rows of each class; sum of rows.
         self._sums = [
             self._kept(len(group.indices), task)
             for group, task in zip(layer.groups, self._firsts, strict=True)
@@ -40,11 +39,7 @@ class ConstantLosses(keras.layers.Layer):
         self.built = True
 
     def _kept(self, tasks: int, first: Task) -> Any:
-        # A row of each class to begin with: none is impossible.
-        width = first.units if isinstance(first, MulticlassTask) else 1
-        start = [0.0, 0.0]
-        if isinstance(first, BinaryTask | MulticlassTask):
-            start = [1.0] * width + [float(max(width, 2))]
+        start = no_labels(first, rows=1.0)
         return self.add_weight(
             name="label_sums",
             shape=(tasks, len(start)),
@@ -65,18 +60,58 @@ class ConstantLosses(keras.layers.Layer):
             The losses, `(tasks,)`.
         """
         parts = zip(self._firsts, batches, self._sums, strict=True)
-        constant = [_constant(*part) for part in parts]
+        constant = [_add(*part) for part in parts]
         sums, weights = self._objective.sums(constant)
         weights = over_replicas(weights)
         return over_replicas(sums / ops.where(weights > 0, weights, 1.0))
 
 
-def _constant(first: Task, batch: GroupBatch, sums: Any) -> GroupBatch:
-    """A batch in which each row is predicted the mean of the labels so far."""
-    sums.assign_add(over_replicas(ops.cast(_label_sums(first, batch), sums.dtype)))
-    totals = ops.convert_to_tensor(sums.value)
-    means = totals[:, :-1] / ops.maximum(totals[:, -1:], 1.0)
-    outputs = ops.cast(means, batch.logits.dtype)
+def _add(first: Task, batch: GroupBatch, sums: Any) -> GroupBatch:
+    """Adds the labels of a batch, and predicts the mean so far in it."""
+    sums.assign_add(over_replicas(ops.cast(label_sums(first, batch), sums.dtype)))
+    return constant_batch(first, batch, ops.convert_to_tensor(sums.value))
+
+
+def no_labels(first: Task, *, rows: float) -> list[float]:
+    """Returns `label_sums` of a task before the first label, `(width + 1,)`.
+
+    Args:
+        first: The task.
+        rows: How many rows of each class to begin with: no class is impossible.
+    """
+    if not isinstance(first, BinaryTask | MulticlassTask):
+        return [0.0, 0.0]
+    width = first.units if isinstance(first, MulticlassTask) else 1
+    return [rows] * width + [rows * max(width, 2)]
+
+
+def label_sums(first: Task, batch: GroupBatch) -> Tensor:
+    """Sums over rows, by task, `(tasks, width + 1)`.
+
+    Args:
+        first: The first task of a head group.
+        batch: Its batch.
+
+    Returns:
+        Sums of labels, or of the weights of the rows of each class; then of weights.
+    """
+    labels, weights = batch.labels[..., None], batch.loss_weights
+    if isinstance(first, MulticlassTask):
+        labels = ops.one_hot(ops.cast(batch.labels, "int32"), first.units)
+    columns = ops.concatenate([labels, ops.ones_like(labels[..., :1])], axis=-1)
+    axes = [axis for axis in range(len(labels.shape) - 1) if axis != 1]
+    return ops.sum(columns * weights[..., None], axis=axes)
+
+
+def constant_batch(first: Task, batch: GroupBatch, sums: Tensor) -> GroupBatch:
+    """Predicts the mean of labels in each row.
+
+    Args:
+        first: The first task of a head group.
+        batch: Its batch.
+        sums: Sums of labels, see `label_sums`, float64.
+    """
+    outputs = sums[:, :-1] / ops.maximum(sums[:, -1:], 1.0)
     logits = outputs
     if isinstance(first, BinaryTask):
         logits = ops.log(outputs) - ops.log1p(-outputs)
@@ -87,18 +122,9 @@ def _constant(first: Task, batch: GroupBatch, sums: Any) -> GroupBatch:
     )
 
 
-def _label_sums(first: Task, batch: GroupBatch) -> Tensor:
-    """Sums over rows `(tasks, width + 1)`: of labels or of classes, and of weights."""
-    labels, weights = batch.labels[..., None], batch.loss_weights
-    if isinstance(first, MulticlassTask):
-        labels = ops.one_hot(ops.cast(batch.labels, "int32"), first.units)
-    columns = ops.concatenate([labels, ops.ones_like(labels[..., :1])], axis=-1)
-    axes = [axis for axis in range(len(labels.shape) - 1) if axis != 1]
-    return ops.sum(columns * weights[..., None], axis=axes)
-
-
 def _spread(values: Tensor, batch: GroupBatch) -> Tensor:
     """Repeats `(tasks, units)` in the shape of logits `(batch, tasks, ..., units)`."""
     between = (1,) * (len(batch.logits.shape) - 3)
+    values = ops.cast(values, batch.logits.dtype)
     values = ops.reshape(values, (1, values.shape[0], *between, values.shape[1]))
     return ops.broadcast_to(values, ops.shape(batch.logits))

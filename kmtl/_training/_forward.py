@@ -15,7 +15,7 @@ from kmtl._hold import NOBODY
 from kmtl._objective import GroupBatch
 from kmtl._parts import Parts
 from kmtl._replicas import over_replicas, replica_count
-from kmtl._training._task_gradients import TaskGradients
+from kmtl._training._task_gradients import Inner, TaskGradients
 from kmtl._typing import Tensor
 
 
@@ -24,8 +24,8 @@ class StepLosses:
     """The losses of one batch; all but the scalar penalties are by task, `(tasks,)`.
 
     `penalty` is that of layers and `sharing_penalty` that of coupled towers;
-    `distillation` keeps the outputs of another model; `shared` are the values of the
-    tensors that tasks share, where gradients of single tasks are taken.
+    `distillation` keeps the outputs of another model; `inner` are values inside the
+    model, where gradients of single tasks are taken.
     """
 
     batches: Sequence[GroupBatch]
@@ -35,7 +35,7 @@ class StepLosses:
     penalty: Tensor
     sharing_penalty: Tensor
     distillation: Tensor
-    shared: Sequence[Tensor]
+    inner: Inner
 
 
 class Forward(Parts):
@@ -68,29 +68,31 @@ class Forward(Parts):
 
     def _forward(
         self, x: Any, *, training: bool, given: Tensor | None
-    ) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-        """Computes stacked logits, and the tensors that tasks share where needed."""
+    ) -> tuple[Sequence[Tensor], Inner]:
+        """Computes stacked logits, and what is inside where that is needed."""
         if not isinstance(self.input, dict):
             (x,) = x.values()
         # An encoder that is not trained runs as in predictions: batch normalisation by
         # its moving averages, no dropout.
         is_trained = training and not self._encoder_rests
-        shared: list[Tensor] = []
-        if training and self._reads_tape_often:
-            inputs, shared = self.task_gradients.encode(x, training=is_trained)
+        by_task = training and self._reads_tape_often
+        if by_task:
+            inputs, inner = self.task_gradients.encode(x, training=is_trained)
         else:
             inputs = keras.tree.flatten(self.encoder(x, training=is_trained))
         for nothing in self._given_inputs():
             shape = (ops.shape(inputs[0])[0], nothing.shape[-1])
             inputs.append(ops.full(shape, float("nan")) if given is None else given)
         inputs = inputs if len(inputs) > 1 else inputs[0]
+        if by_task:
+            return self.task_gradients.apply_heads(inputs, inner, training=training)
         logits: Any = self.heads(inputs, training=training)
-        return (logits if isinstance(logits, (list, tuple)) else [logits]), shared
+        return (logits if isinstance(logits, (list, tuple)) else [logits]), Inner()
 
     def _losses_of_tasks(self, x: Any, y: Any, *, training: bool) -> StepLosses:
         objective = self._objective
         given = objective.given(y) if training else None
-        logits, shared = self._forward(x, training=training, given=given)
+        logits, inner = self._forward(x, training=training, given=given)
         batches = objective.batches(y, logits)
         sums, weight_sums = objective.sums(batches)
         total_weights = over_replicas(weight_sums)
@@ -104,7 +106,7 @@ class Forward(Parts):
         if self.distillation is not None:
             kept = self.distillation.loss(x, given, self.outputs_layer, logits)
         return StepLosses(
-            batches, sums, weight_sums, sums / safe, penalty, sharing, kept, shared
+            batches, sums, weight_sums, sums / safe, penalty, sharing, kept, inner
         )
 
     def _trained_penalty(self, losses: StepLosses) -> Tensor:

@@ -3,7 +3,6 @@
 import keras
 import tensorflow as tf
 
-from kmtl._training._balancer import gramian_of
 from kmtl._training._task_gradients import Recorded, TaskGradients
 from kmtl._typing import Tensor
 from kmtl.metrics._gradient_record import GradientRecord
@@ -37,7 +36,8 @@ class GradientRecorder:
         """Records a step if its turn has come."""
 
         def compute() -> Tensor:
-            return gramian_of(self._gradients, recorded, self._at)
+            plain = self._gradients.plain(recorded)
+            return self._gradients.gramian(recorded, plain, self._at)
 
         def leave() -> Tensor:
             return tf.zeros(tuple(recorded.losses.shape) * 2, "float64")

@@ -1,7 +1,7 @@
 """Gradients of single tasks at what they share, and one weighted backward pass."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -9,7 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from kmtl._parts import Parts
-from kmtl._training._shared_weights import all_pass_shared_tensors, trained_weights
+from kmtl._replicas import over_replicas
+from kmtl._training._fan_out import fan_out, products
+from kmtl._training._shared_weights import (
+    TrainedWeight,
+    all_pass_shared_tensors,
+    trained_weights,
+)
 from kmtl._typing import Tensor
 from kmtl.layers import (
     MixExperts,
@@ -22,7 +28,6 @@ from kmtl.layers import (
     TaskDense,
     TaskGate,
 )
-from kmtl.layers._wide import wide_dtype
 
 # Layers whose gradients for all tasks at once take no longer than one after another.
 # Convolutions take four times as long, recurrent layers half as long again, and layers
@@ -59,7 +64,7 @@ class Recorded:
         tape: The tape.
         losses: The mean losses, `(tasks,)`.
         penalty: What is added to them, a scalar.
-        shared: The values of the tensors that tasks share.
+        inner: Values of tensors inside the model.
         factors: The loss weights, `(tasks,)`, times what the optimizer multiplies
             losses with in mixed precision.
         scale: The latter.
@@ -68,9 +73,35 @@ class Recorded:
     tape: tf.GradientTape
     losses: Tensor
     penalty: Tensor
-    shared: Sequence[Tensor]
+    inner: "Inner"
     factors: Tensor
     scale: Tensor
+
+
+@dataclass(frozen=True)
+class Inner:
+    """Values of tensors inside a model.
+
+    Attributes:
+        shared: Those of the last tensors that tasks share.
+        behind: Those that a `FanOut` asks for.
+    """
+
+    shared: Sequence[Tensor] = ()
+    behind: Sequence[Tensor] = ()
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What one backward pass from the sum of the losses gives.
+
+    Attributes:
+        own: The gradients of what belongs to one task, by `id` of the variable.
+        handles: The gradients at the handles of the `FanOut`, if there is one.
+    """
+
+    own: dict[int, Any]
+    handles: Sequence[Tensor] = ()
 
 
 class TaskGradients:
@@ -81,19 +112,32 @@ class TaskGradients:
     """
 
     def __init__(self, model: Parts) -> None:
-        self.weights = trained_weights(model)
-        self.shares_tensors = bool(model.shared_tensors)
-        self._encoder = keras.Model(
-            model.input, [*model.encoder.outputs, *model.shared_tensors]
-        )
-        self._seen_by_heads = len(model.encoder.outputs)
+        self._weights = trained_weights(model)
+        self._shared = [w for w in self._weights if np.any(w.shared)]
+        self._own = [w for w in self._weights if not np.all(w.shared)]
+        self._shares_tensors = bool(model.shared_tensors)
         # Then the rest of the backward pass starts at the shared tensors.
-        self._is_cut = self.shares_tensors and all_pass_shared_tensors(
-            model, self.weights
+        self._is_cut = self._shares_tensors and all_pass_shared_tensors(
+            model, self._weights
         )
         self._is_vectorised = all(
             isinstance(layer, _VECTORISED) for layer in _leaves(model.encoder)
         )
+        self._fan_out = fan_out(model)
+        self._make_models(model)
+
+    def _make_models(self, model: Parts) -> None:
+        """Makes models of the encoder and the heads that show tensors inside too."""
+        fan = self._fan_out
+        self._counts = [len(model.encoder.outputs), len(model.shared_tensors)]
+        in_encoder = [*model.shared_tensors, *(fan.in_encoder if fan else [])]
+        self._encoder = keras.Model(model.input, [*model.encoder.outputs, *in_encoder])
+        in_heads = fan.in_heads if fan else []
+        self._heads = model.heads_with(in_heads)
+        logits = model.stacked_logits()
+        places = list(dict.fromkeys(map(id, [*logits, *in_heads])))
+        self._logits = [places.index(id(tensor)) for tensor in logits]
+        self._behind = [places.index(id(tensor)) for tensor in in_heads]
 
     def check(self, at: str) -> None:
         """Raises `ValueError` if tasks share nothing at which gradients can meet.
@@ -101,55 +145,98 @@ class TaskGradients:
         Args:
             at: `"representation"` or `"shared"`.
         """
-        if not any(np.any(weight.shared) for weight in self.weights):
+        if not self._shared:
             raise ValueError(
                 "Gradients can be balanced only at what tasks share, and each task has "
                 "weights of its own in this model, as with `kmtl.sharing.Soft`. Use a "
                 "method by losses, such as `kmtl.balancing.GLS()`, or another sharing."
             )
-        if at == "representation" and not self.shares_tensors:
+        if at == "representation" and not self._shares_tensors:
             raise ValueError(
                 "The sharing of this model has no tensors that tasks share, only "
                 "weights, as in cross-stitch networks: take the gradients there, with "
                 '`at="shared"`. Received: at="representation".'
             )
 
-    def encode(self, x: Any, *, training: bool) -> tuple[list[Tensor], list[Tensor]]:
-        """Runs the encoder.
-
-        Returns:
-            What the heads see, and the tensors that tasks share.
-        """
+    def encode(self, x: Any, *, training: bool) -> tuple[list[Tensor], Inner]:
+        """Runs the encoder; returns what heads see, and what is inside."""
         outputs = keras.tree.flatten(self._encoder(x, training=training))
-        return outputs[: self._seen_by_heads], outputs[self._seen_by_heads :]
+        seen, shared = self._counts
+        return outputs[:seen], Inner(
+            outputs[seen : seen + shared], outputs[seen + shared :]
+        )
 
-    def at_representation(self, recorded: Recorded) -> list[Tensor]:
-        """Returns the gradients of each task at each shared tensor.
+    def apply_heads(
+        self, inputs: Any, inner: Inner, *, training: bool
+    ) -> tuple[list[Tensor], Inner]:
+        """Runs the heads; returns stacked logits, and what is inside."""
+        outputs = keras.tree.flatten(self._heads(inputs, training=training))
+        behind = [*inner.behind, *(outputs[place] for place in self._behind)]
+        logits = [outputs[place] for place in self._logits]
+        return logits, replace(inner, behind=behind)
 
-        Returns:
-            Tensors `(tasks, batch, ...)`.
+    def plain(self, recorded: Recorded) -> Plain:
+        """Takes the backward pass of plain training as far as tasks are apart."""
+        handles = self._handles(recorded)
+        own = [w.variable for w in self._own]
+        gradients = recorded.tape.gradient(
+            recorded.losses,
+            [*handles, *(v.value for v in own)],
+            output_gradients=recorded.factors,
+        )
+        of_own = dict(zip(map(id, own), gradients[len(handles) :], strict=True))
+        return Plain(of_own, gradients[: len(handles)])
+
+    def _handles(self, recorded: Recorded) -> list[Tensor]:
+        return self._fan_out.handles(recorded.inner.behind) if self._fan_out else []
+
+    def gramian(self, recorded: Recorded, plain: Plain, at: str) -> Tensor:
+        """Returns the inner products of the tasks' gradients over the global batch.
+
+        Args:
+            recorded: The forward pass.
+            plain: The backward pass of plain training.
+            at: `"representation"` or `"shared"`.
         """
+        if at == "representation":
+            # Replicas hold other rows of the tensors: their products add up.
+            gramian = over_replicas(self._at_representation(recorded, plain))
+        else:
+            gramian = sum(
+                products(over_replicas(gradient))
+                for gradient in self._at_shared_weights(recorded, plain)
+            )
+        return tf.cast(gramian, "float64") / tf.cast(recorded.scale, "float64") ** 2
+
+    def _at_representation(self, recorded: Recorded, plain: Plain) -> Tensor:
+        if self._fan_out is not None:
+            return self._fan_out.gramian(plain.handles, recorded.inner.behind)
+        return sum(map(products, self._by_task(recorded, plain)))
+
+    def _by_task(self, recorded: Recorded, plain: Plain) -> list[Tensor]:
+        """The gradients of each task at each shared tensor, `(tasks, batch, ...)`."""
+        if self._fan_out is not None:
+            return [self._fan_out.by_task(plain.handles, recorded.inner.behind)]
         rows = [
-            _gradient(recorded.tape, recorded.losses, list(recorded.shared), one)
+            _gradient(recorded.tape, recorded.losses, recorded.inner.shared, one)
             for one in tf.unstack(tf.linalg.diag(recorded.factors))
         ]
         return [tf.stack(column) for column in zip(*rows, strict=True)]
 
-    def at_shared_weights(self, recorded: Recorded) -> list[Tensor]:
-        """Returns the gradients of each task by each shared weight.
+    def _at_shared_weights(self, recorded: Recorded, plain: Plain) -> list[Tensor]:
+        """The gradients of each task by each shared weight, `(tasks, ...)`.
 
-        Returns:
-            Tensors `(tasks, ...)`; 0 in slices of a weight that belong to one task.
+        They are 0 in slices of a weight that belong to one task.
         """
-        shared = [w for w in self.weights if np.any(w.shared)]
-        variables = [w.variable.value for w in shared]
         target: Any = recorded.losses
         cotangents: Any = tf.linalg.diag(recorded.factors)
         if self._is_cut:
-            target, cotangents = (
-                list(recorded.shared),
-                self.at_representation(recorded),
-            )
+            target = list(recorded.inner.shared)
+            cotangents = [
+                tf.cast(part, z.dtype)
+                for part, z in zip(self._by_task(recorded, plain), target, strict=True)
+            ]
+        variables = [w.variable.value for w in self._shared]
 
         def backward(one: Any) -> list[Tensor]:
             return _gradient(recorded.tape, target, variables, one)
@@ -157,7 +244,7 @@ class TaskGradients:
         gradients = self._for_each_task(backward, cotangents)
         return [
             gradient * _mask(weight.shared, gradient)
-            for weight, gradient in zip(shared, gradients, strict=True)
+            for weight, gradient in zip(self._shared, gradients, strict=True)
         ]
 
     def _for_each_task(
@@ -174,42 +261,54 @@ class TaskGradients:
         return [tf.stack(column) for column in zip(*rows, strict=True)]
 
     def update(
-        self, recorded: Recorded, weights: Tensor, *, weighted_heads: bool
+        self, recorded: Recorded, plain: Plain, weights: Tensor, *, weighted_heads: bool
     ) -> list[Any]:
         """Returns the gradients of an update, one a trainable variable.
 
         Args:
             recorded: The forward pass.
+            plain: The backward pass of plain training.
             weights: The weights of the tasks, `(tasks,)`.
             weighted_heads: Whether they act on what belongs to one task too.
         """
-        weighted = recorded.factors * tf.cast(weights, recorded.factors.dtype)
-        plain = weighted if weighted_heads else recorded.factors
-        shared = [w for w in self.weights if np.any(w.shared)]
-        own = [w for w in self.weights if not np.all(w.shared)]
-        found: dict[int, list[Any]] = {}
-        for parts, factors in ((shared, weighted), (own, plain)):
-            gradients = recorded.tape.gradient(
-                [recorded.losses, recorded.penalty],
-                [w.variable.value for w in parts],
-                output_gradients=[factors, recorded.scale],
-            )
-            for weight, gradient in zip(parts, gradients, strict=True):
-                found.setdefault(id(weight.variable), []).append(gradient)
-        return [_joined(w.shared, found[id(w.variable)]) for w in self.weights]
+        weights = tf.cast(weights, recorded.factors.dtype)
+        shared = self._weighted(recorded, plain, weights)
+        own = plain.own
+        if weighted_heads:
+            own = self._by_losses(recorded, self._own, recorded.factors * weights)
+        penalties = recorded.tape.gradient(
+            recorded.penalty,
+            [w.variable.value for w in self._weights],
+            output_gradients=recorded.scale,
+        )
+        return [
+            _sum(_joined(w, shared, own), penalty)
+            for w, penalty in zip(self._weights, penalties, strict=True)
+        ]
 
+    def _weighted(
+        self, recorded: Recorded, plain: Plain, weights: Tensor
+    ) -> dict[int, Any]:
+        """The weighted gradients of shared weights, by `id` of the variable."""
+        if self._fan_out is None or not self._is_cut:
+            return self._by_losses(recorded, self._shared, recorded.factors * weights)
+        (shared,), handles = recorded.inner.shared, self._handles(recorded)
+        at_handles = self._fan_out.weighted(plain.handles, weights)
+        at_shared = recorded.tape.gradient(handles, shared, output_gradients=at_handles)
+        variables = [w.variable for w in self._shared]
+        gradients = recorded.tape.gradient(
+            shared, [v.value for v in variables], output_gradients=at_shared
+        )
+        return dict(zip(map(id, variables), gradients, strict=True))
 
-def gramian(gradients: Sequence[Tensor]) -> Tensor:
-    """Returns the inner products of the tasks' gradients, `(tasks, tasks)`.
-
-    Args:
-        gradients: Tensors `(tasks, ...)`, one a variable or shared tensor.
-    """
-    total: Any = 0.0
-    for gradient in gradients:
-        flat = tf.reshape(tf.cast(gradient, wide_dtype()), (gradient.shape[0], -1))
-        total = total + tf.matmul(flat, flat, transpose_b=True)
-    return tf.cast(total, "float64")
+    def _by_losses(
+        self, recorded: Recorded, of: Sequence[TrainedWeight], factors: Tensor
+    ) -> dict[int, Any]:
+        variables = [w.variable for w in of]
+        gradients = recorded.tape.gradient(
+            recorded.losses, [v.value for v in variables], output_gradients=factors
+        )
+        return dict(zip(map(id, variables), gradients, strict=True))
 
 
 def _gradient(tape: tf.GradientTape, target: Any, sources: Any, one: Any) -> list[Any]:
@@ -230,13 +329,25 @@ def _mask(shared: bool | np.ndarray, gradient: Tensor) -> Tensor:
     return tf.reshape(tf.constant(shared, gradient.dtype), shape)
 
 
-def _joined(shared: bool | np.ndarray, gradients: Sequence[Any]) -> Any:
+def _joined(weight: TrainedWeight, shared: dict[int, Any], own: dict[int, Any]) -> Any:
     """Of the weighted and the plain gradient what belongs in each slice."""
-    if isinstance(shared, bool):
-        return gradients[0]
-    weighted, plain = (tf.convert_to_tensor(gradient) for gradient in gradients)
+    key = id(weight.variable)
+    if isinstance(weight.shared, bool):
+        return (shared if weight.shared else own)[key]
+    parts = shared[key], own[key]
+    if any(part is None for part in parts):
+        return next((part for part in parts if part is not None), None)
+    weighted, plain = map(tf.convert_to_tensor, parts)
     shape = (-1,) + (1,) * (len(weighted.shape) - 1)
-    return tf.where(tf.reshape(tf.constant(shared), shape), weighted, plain)
+    return tf.where(tf.reshape(tf.constant(weight.shared), shape), weighted, plain)
+
+
+def _sum(*gradients: Any) -> Any:
+    """The sum of those that are not `None`; sparse gradients alone stay so."""
+    known = [gradient for gradient in gradients if gradient is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    return tf.add_n([tf.convert_to_tensor(gradient) for gradient in known])
 
 
 def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:

@@ -11,8 +11,6 @@ from kmtl.balancing._base import GradientBalancing, State, Step
 from kmtl.balancing._min_norm import TOLERANCE, cosines, shortest, unit
 from kmtl.balancing._nonnegative import minimize_nonnegative
 
-# Relative to the squared length of the mean gradient.
-_TOLERANCE = 1e-7
 _MAX_LEVELS = 20
 _TINY = 1e-300
 
@@ -22,19 +20,20 @@ _TINY = 1e-300
 class CAGrad(GradientBalancing):
     """Conflict-averse gradient descent: near the mean, the best for the worst task.
 
-    Among the directions whose distance from the mean gradient `g0` is at most `strength`
-    times its length, it takes the one whose smallest inner product with a gradient is
-    largest. It ends where the mean of the losses is stationary, as plain training does.
+    Among the directions whose distance from the mean gradient `g0` is at most
+    `strength` times its length, it takes the one whose smallest inner product with a
+    gradient is largest. It ends where the mean of the losses is stationary, as plain
+    training does.
 
     The direction is `g0 + c |g0| d / |d|` with `d = sum_t p_t g_t`, where `p` minimises
     `d'g0 + c |g0| |d|` over `p >= 0` that sum to 1. The weights are those of `T` times
-    the direction, for `T` tasks that count, divided by `1 + c`: gradients of equal
-    length that do not conflict have weight 1, so a learning rate that suits equal
-    weights suits these. With strength 0 this is plain training.
+    the direction, for `T` tasks that count, divided by `1 + c`: equal gradients then
+    have weights with mean 1, so a learning rate that suits equal weights suits these.
+    With strength 0 this is plain training.
 
-    The minimum is found to about 1e-6 of `|g0|^2`. To be defined where a combination of
-    the gradients is 0, the method adds 1e-5 of each squared length to the diagonal of
-    the Gramian.
+    So that `d / |d|` is defined where `d` is 0, 1e-5 of each squared length is added to
+    the diagonal of the Gramian. Up to that, the smallest inner product is within about
+    1e-6 of the largest possible, in units of `|g0|` times the length of a gradient.
 
     Args:
         strength: `c`, at least 0 and below 1.
@@ -82,39 +81,38 @@ def _worst_combination(
 ) -> Tensor:
     """Finds the combination `d` that limits the worst task, up to a factor.
 
-    Call the smallest inner product of a direction with the gradients its level. All
-    directions of level `t` or more are a convex set, and `d` is what leads from the
-    mean to the nearest of them: a problem with no constraint but bounds. Its distance
-    is convex in `t`, so Newton's method finds the `t` at distance `strength`: the next
-    `t` is the bound on the level that `d` proves.
+    Call the smallest inner product of a direction with a gradient its level. The
+    directions of a level `t` or more are a convex set, and `d` leads from the mean to
+    the nearest of them: a problem with no constraint but bounds. Its length is convex
+    in `t`. Newton's method finds the `t` at which it is `strength`: each `d` proves a
+    bound on the level that can be reached, which is the next `t`.
     """
 
     def bound(x: Tensor) -> Tensor:
         value = ops.sum(x * slopes) + strength * _length(matrix, x)
         return value / ops.maximum(ops.sum(x * share), _TINY)
 
-    def unsolved(level: Tensor, previous: Tensor, low: Tensor, x: Tensor) -> Tensor:
-        del low, x
-        return ops.abs(level - previous) > _TOLERANCE * (1.0 + ops.abs(level))
+    def unsolved(level: Tensor, previous: Tensor, highest: Tensor, x: Tensor) -> Tensor:
+        del highest, x
+        return ops.abs(level - previous) > TOLERANCE * (1.0 + ops.abs(level))
 
     def improved(
-        level: Tensor, previous: Tensor, low: Tensor, x: Tensor
+        level: Tensor, previous: Tensor, highest: Tensor, x: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         del previous
         linear = (slopes - level * share)[:, None]
         x = minimize_nonnegative(matrix, linear, TOLERANCE, x[:, None])[:, 0]
-        distance = _length(matrix, x)
-        low = ops.where(distance <= strength, ops.maximum(low, level), low)
-        far = distance > 2.0 * strength
-        return ops.where(far, (low + level) / 2.0, bound(x)), level, low, x
+        highest = ops.minimum(highest, bound(x))
+        return highest, level, highest, x
 
+    # The bound that the shortest combination proves may be just out of reach, where `d`
+    # has no end. Half-way down to the level of the mean is a better place to start.
     x = shortest(matrix, share)
     highest = bound(x)
     of_mean = ops.where(share > 0, slopes / ops.maximum(share, _TINY), highest)
-    lowest = ops.min(of_mean)
-    first = (lowest + highest) / 2.0
+    level = (ops.min(of_mean) + highest) / 2.0
     x = strength * x / _length(matrix, x)
-    values = (first, highest, lowest, x)
+    values = (level, highest, highest, x)
     return ops.while_loop(unsolved, improved, values, _MAX_LEVELS)[3]
 
 

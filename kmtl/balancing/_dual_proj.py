@@ -19,9 +19,10 @@ class DualProj(GradientBalancing):
     The sum is moved as little as possible until its inner products with all gradients
     are at least 0. Where the sum does not conflict, this is plain training.
 
-    The weights minimise `w'Gw` over `w >= 1`. As in TorchJD, `G` is `G / trace(G) + 1e-4
-    I` here, which bounds them. So `(Gw)_t >= -1e-4 trace(G) w_t` is what holds exactly,
-    to 1e-6 of the longest product of a gradient with the sum.
+    The weights minimise `w'Cw` over `w >= 1`, with `C = G / trace(G) + 1e-4 I` as in
+    TorchJD: the identity bounds the weights. What is proved is `Cw >= 0`, so `(Gw)_t`
+    may be as low as `-1e-4 trace(G) w_t`. The optimality conditions hold to 1e-6 of the
+    length of `g_t` times `sqrt(trace(G))`.
 
     Reference:
         Lopez-Paz and Ranzato, "Gradient Episodic Memory for Continual Learning", 2017,
@@ -39,7 +40,7 @@ class DualProj(GradientBalancing):
 
     def __call__(self, step: Step, state: State) -> tuple[Tensor, State]:
         matrix, lengths = ridged(step.gramian)
-        # w = 1 + x / l. An absent task has no product with any, so it has x = 0 ...
+        # Solved for what is added to weights of 1, in units of the gradients' lengths.
         slopes = ops.matmul(matrix, lengths[:, None])
         added = minimize_nonnegative(matrix, slopes, TOLERANCE)
         return 1.0 + added[:, 0] / lengths, state

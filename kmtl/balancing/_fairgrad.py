@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import keras
 
-from kmtl._checks import check_positive
+from kmtl._checks import is_number
 from kmtl._typing import Tensor
 from kmtl.balancing._base import GradientBalancing, State, Step
 from kmtl.balancing._directions import as_weights, directions
@@ -18,18 +18,18 @@ class FairGrad(GradientBalancing):
 
     The weights solve `(G w)_t = w_t ** (-1 / alpha)`. With `alpha=1` that is `NashMTL`
     without its limit. As `alpha` grows, more counts the task that gains least; as it
-    falls to 0, the update becomes the plain sum. The length of the update is not that
+    falls, the update nears the plain sum. The length of the update is not that
     of the gradients, so the scale of this method is its own, and so is the best
     learning rate.
 
     Args:
-        alpha: Above 0. From 0.5 to 10 the equations hold to a relative 1e-6 if the
+        alpha: From 0.2 to 10. From 0.5 the equations hold to a relative 1e-6 if the
             gradients differ in length by up to 100 times, with 1 if they differ by up
             to 1e6 times. Elsewhere the solution may be coarser.
         **settings: See `GradientBalancing`.
 
     Raises:
-        ValueError: If `alpha` is not positive.
+        ValueError: If `alpha` is not from 0.2 to 10.
 
     Reference:
         Ban and Ji, "Fair Resource Allocation in Multi-Task Learning", ICML 2024,
@@ -46,7 +46,12 @@ class FairGrad(GradientBalancing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(self.alpha, "alpha")
+        if not is_number(self.alpha) or not 0.2 <= self.alpha <= 10:
+            raise ValueError(
+                f"`alpha` must be from 0.2 to 10. Received: {self.alpha!r}. Without a "
+                "method (smaller) all tasks weigh the same; `MGDA` and `CAGrad` "
+                "(larger) look after the task that gains least."
+            )
 
     def __call__(self, step: Step, state: State) -> tuple[Tensor, State]:
         gradients = directions(step)

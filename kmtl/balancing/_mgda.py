@@ -30,7 +30,9 @@ class MGDA(GradientBalancing):
     sum to the number of tasks that count. With `n_t` the direction is therefore that of
     the shortest convex combination of the gradients divided by `n_t`.
 
-    The problem is solved to about 1e-5 of the squared lengths of the gradients.
+    So that the weights are unique, 1e-5 of each squared length is added to the diagonal
+    of `G`. Up to that, `d'g_t >= n_t |d|^2` holds for the direction `d` with `sum_t n_t
+    w_t = 1`, to about 1e-6 of the length of `g_t` times that of the shortest `g / n`.
 
     Args:
         normalize: What the gradients are divided by: nothing (`None`), their lengths

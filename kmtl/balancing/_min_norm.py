@@ -5,9 +5,9 @@ from keras import ops
 from kmtl._typing import Tensor
 from kmtl.balancing._nonnegative import minimize_nonnegative
 
-# Above the rounding of a Gramian in float32 and far below the noise of a batch.
-_RIDGE = 1e-5
 TOLERANCE = 1e-6
+# Above the rounding of a Gramian in float32, and far below the noise of a batch.
+_RIDGE = 1e-5
 # The shortest gradient that counts as one, relative to the longest.
 _LEAST_LENGTH = 1e-10
 _TINY = 1e-300
@@ -20,9 +20,9 @@ def cosines(gramian: Tensor) -> tuple[Tensor, Tensor]:
         gramian: `(tasks, tasks)`, float64.
 
     Returns:
-        The cosines between the gradients, with 1e-5 added to the diagonal: what
-        gradients have that differ a little more than they do. The lengths, relative to
-        the longest, and at least 1e-10, so that all lengths may be 0.
+        The cosines between the gradients, with 1e-5 added to the diagonal, so that no
+        combination of gradients has length 0; and the lengths relative to the longest,
+        at least 1e-10.
     """
     squares = ops.diagonal(gramian)
     longest = ops.maximum(ops.max(squares), _TINY)
@@ -34,16 +34,16 @@ def cosines(gramian: Tensor) -> tuple[Tensor, Tensor]:
 def shortest(matrix: Tensor, share: Tensor) -> Tensor:
     """Minimises `x'Ax` over `x >= 0` with `share'x = 1`, up to a factor.
 
-    The solution is that of `x'Ax + (share'x - 1)^2` up to a factor, which has no
-    constraint but the bounds.
+    `x'Ax + (share'x - 1)^2` has its minimum over `x >= 0` at a multiple of the
+    solution, and no other constraint.
 
     Args:
         matrix: `A`, `(tasks, tasks)`, as `cosines` returns it.
-        share: What counts as 1 in all, `(tasks,)`, of length 1. A task whose share is 0
-            gets 0.
+        share: `(tasks,)`, of length 1. What has a share of 0 gets 0.
     """
     joint = matrix + share[:, None] * share[None, :]
-    return minimize_nonnegative(joint, -share[:, None], TOLERANCE * ops.max(share))[:, 0]
+    linear = -share[:, None]
+    return minimize_nonnegative(joint, linear, TOLERANCE * ops.max(share))[:, 0]
 
 
 def unit(x: Tensor) -> Tensor:

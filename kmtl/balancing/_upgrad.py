@@ -14,17 +14,18 @@ from kmtl.balancing._nonnegative import minimize_nonnegative
 @keras.saving.register_keras_serializable(package="kmtl")
 @dataclass(frozen=True)
 class UPGrad(GradientBalancing):
-    """Unconflicting projection of gradients: no task gets worse, each has its say.
+    """Unconflicting projection of gradients: the step makes no task worse.
 
     Each gradient is moved as little as possible until it conflicts with no task (until
     its inner products with all gradients are at least 0), and the results are summed.
-    So the step conflicts with none, and a task's part in it grows with its gradient.
+    The sum conflicts with none, and a task's part in it grows with its gradient.
 
-    The weights are `w = sum_t v_t`, where `v_t` minimises `v'Gv` over `v >= e_t`. Tasks
-    that do not conflict have weight 1. As in TorchJD, `G` is `G / trace(G) + 1e-4 I`
-    here, which bounds the weights. So `(Gw)_t >= -1e-4 trace(G) w_t` is what holds
-    exactly: a conflict with a gradient shorter than a hundredth of all together may
-    stay. The problems are solved together, to 1e-6 of the length of `g_t`.
+    The weights are `w = sum_t v_t`, where `v_t` minimises `v'Cv` over `v >= e_t`, with
+    `C = G / trace(G) + 1e-4 I` as in TorchJD: the identity bounds the weights. Without
+    conflict they are 1. What is proved is `Cw >= 0`, so `(Gw)_t` may be as low as
+    `-1e-4 trace(G) w_t`. The optimality conditions of `v_t`, that the smaller of `(C
+    v_t)_i` and `(v_t - e_t)_i` is 0, hold to 1e-6 when all gradients are divided by
+    their lengths, `sqrt(C_ii)`.
 
     Reference:
         Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization", 2024,

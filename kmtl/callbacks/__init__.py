@@ -7,7 +7,8 @@ Example:
     {'a': 0.5}
 """
 
+from kmtl.callbacks._gradient_conflict import GradientConflict
 from kmtl.callbacks._loss_weight_schedule import LossWeightSchedule
 from kmtl.callbacks._sharing_strength import SharingStrength
 
-__all__ = ["LossWeightSchedule", "SharingStrength"]
+__all__ = ["GradientConflict", "LossWeightSchedule", "SharingStrength"]

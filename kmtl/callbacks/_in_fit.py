@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kmtl.callbacks._epoch_counter import EpochCounter
+from kmtl.callbacks._gradient_conflict import GradientConflict
 from kmtl.callbacks._non_finite import NonFiniteGuard
 from kmtl.callbacks._progress_bar import ProgressBar
 
@@ -20,6 +21,7 @@ def fit_callbacks(model: Any, callbacks: Any, verbose: Any) -> Any:
     given = _as_list(callbacks)
     if isinstance(given, keras.callbacks.CallbackList):
         return given
+    _check_one_recorder(given)
     _set_directions(model, given)
     return [NonFiniteGuard(), EpochCounter(), *given, *_bar(given, verbose)]
 
@@ -42,6 +44,15 @@ def _as_list(callbacks: Any) -> Any:
 def _bar(given: Any, verbose: Any) -> list[Any]:
     has_one = any(isinstance(c, keras.callbacks.ProgbarLogger) for c in given)
     return [] if has_one or verbose == 0 else [ProgressBar()]
+
+
+def _check_one_recorder(callbacks: Any) -> None:
+    recorders = [c for c in callbacks if isinstance(c, GradientConflict)]
+    if len(recorders) > 1:
+        raise ValueError(
+            "`callbacks` must hold at most one `GradientConflict`: a model records "
+            f"gradients at one place. Received: {len(recorders)}."
+        )
 
 
 def _set_directions(model: Any, callbacks: Any) -> None:
