@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from kmtl._checks import check_known_keys, check_unique
+from kmtl._loss_view import LossView
 from kmtl._loss_weights import LossWeights
 from kmtl._predict_frame import frame_columns
 from kmtl._prepare import (
@@ -21,7 +22,6 @@ from kmtl._prepare import (
     prepare_inputs,
     prepare_validation,
 )
-from kmtl._sharing_view import SharingView
 from kmtl._typing import ByTask
 from kmtl.callbacks._in_fit import evaluate_callbacks, fit_callbacks
 from kmtl.data import check_ends
@@ -30,7 +30,7 @@ from kmtl.tasks import Task
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
-class MTLModel(SharingView):
+class MTLModel(LossView):
     """A Keras model of several tasks; made by `kmtl.build_mtl_model`.
 
     It takes DataFrames, arrays, dicts of arrays and `tf.data.Dataset`s of `(x, y)` or

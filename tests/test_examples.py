@@ -127,3 +127,11 @@ def test_adding_a_task_compares_what_is_forgotten(run, tmp_path):
     assert "everything, distilled" in table
     assert (tmp_path / "adding_a_task.keras").is_file()
     assert (tmp_path / "exports/adding_a_task/1/saved_model.pb").is_file()
+
+
+@pytest.mark.slow
+def test_balancing_explains_compares_and_draws(run, tmp_path):
+    printed = run("balancing.py", "--rows=4000", "--epochs=1")
+    assert "gradient_share" in printed.split("Before training, age in years")[1]
+    assert "by gradients" in printed.split("Test results")[1]
+    assert (tmp_path / "balancing_by_losses.png").stat().st_size > 10_000

@@ -133,15 +133,6 @@ def plain_labels(labels):
     }
 
 
-@pytest.fixture
-def in_float64():
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-
-
 def trained_pair(loss_weights=None):
     """Takes one step in both; returns models and logs."""
     tasks, losses, activations = every_loss()

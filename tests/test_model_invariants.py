@@ -19,15 +19,6 @@ from kmtl import BinaryTask, MulticlassTask, RegressionTask
 
 
 @pytest.fixture
-def in_float64():
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-
-
-@pytest.fixture
 def batch():
     return some_inputs(), some_labels(some_tasks())
 

@@ -13,7 +13,7 @@ from kmtl._training._balancing_state import BalancingState
 from kmtl._training._constant_losses import ConstantLosses
 from kmtl._training._forward import Forward, StepLosses
 from kmtl._training._gradient_recorder import GradientRecorder
-from kmtl._training._task_gradients import Recorded
+from kmtl._training._recorded import Recorded
 from kmtl._typing import Tensor
 from kmtl.balancing import (
     Balancing,
@@ -27,7 +27,6 @@ class Balanced(Forward):
     """Turns the losses of tasks into the gradients of an update."""
 
     # Set by `compile` and by callbacks.
-    balancing_state: Any = None
     _balancer: Any = None
     _recorder: GradientRecorder | None = None
 
@@ -38,38 +37,49 @@ class Balanced(Forward):
         return FixedWeights() if state is None else state.method
 
     @property
+    def balancing_state(self) -> BalancingState | None:
+        """What the method remembers; `None` with fixed weights.
+
+        A property, by which Keras finds it when it saves: a layer that is set as an
+        attribute stays one of the model's, and its variables count as weights.
+        """
+        return None if self._balancer is None else self._balancer.state
+
+    @property
     def task_weights(self) -> dict[str, float]:
         """The weights that the method gave the tasks in the last step, by name.
 
         Losses are multiplied by them and by the loss weights.
         """
         names = [task.name for task in self.outputs_layer.tasks]
-        if self.balancing_state is None:
+        state = self.balancing_state
+        if state is None:
             return dict.fromkeys(names, 1.0)
-        weights = ops.convert_to_numpy(self.balancing_state.weights_of_tasks)
+        weights = ops.convert_to_numpy(state.weights_of_tasks)
         return dict(zip(names, weights.tolist(), strict=True))
 
-    def _balance_by(self, method: Balancing) -> None:
+    def _state_of(self, method: Balancing) -> BalancingState | None:
+        """Makes the state that a method starts with; changes nothing in the model."""
         if not isinstance(method, Balancing):
             raise TypeError(
                 "`balancing` must be a method such as `kmtl.balancing.GLS()`. "
                 f"Received: {method!r}."
             )
-        self.balancing_state, self._balancer = None, None
-        if isinstance(method, GradientBalancing):
-            self.task_gradients.check(method.at)
         if isinstance(method, FixedWeights):
-            return
+            return None
         constants = None
         if isinstance(method, LossBalancing) and method.sees_constant_losses:
-            constants = ConstantLosses(self.outputs_layer, self._objective)
-        self.balancing_state = BalancingState(
-            method, self.outputs_layer.tasks, constants
-        )
-        by_gradients = isinstance(method, GradientBalancing)
-        self._balancer = Balancer(
-            self.balancing_state, self.task_gradients if by_gradients else None
-        )
+            constants = ConstantLosses(self.outputs_layer)
+        return BalancingState(method, self.outputs_layer.tasks, constants)
+
+    def _balancer_of(self, state: BalancingState | None) -> Balancer | None:
+        """Makes what balances by a state, or raises if there is nothing to balance."""
+        if state is None:
+            return None
+        if not isinstance(state.method, GradientBalancing):
+            return Balancer(state)
+        self.task_gradients().check(state.method.at)
+        return Balancer(state, self.task_gradients())
 
     def record_gradients(self, *, at: str, every: int) -> GradientRecorder:
         """Starts to record how the gradients of tasks agree in training.
@@ -79,23 +89,24 @@ class Balanced(Forward):
             every: In which steps: one in so many.
 
         Returns:
-            What records. `stop_recording` ends it.
+            What records. `stop_recording` and the next `fit` end it.
 
         Raises:
             ValueError: If tasks share nothing there.
         """
-        self.task_gradients.check(at)
+        self.task_gradients().check(at)
         names = [task.name for task in self.outputs_layer.tasks]
         self._recorder = GradientRecorder(
-            self.task_gradients, names, at=at, every=every
+            self.task_gradients(), names, at=at, every=every
         )
         self.train_function = None  # recording is part of the traced step
         return self._recorder
 
     def stop_recording(self) -> None:
-        """Ends the recording of gradients."""
-        self._recorder = None
-        self.train_function = None
+        """Ends the recording of gradients, if there is one."""
+        if self._recorder is not None:
+            self._recorder = None
+            self.train_function = None
 
     @property
     def _balances_gradients(self) -> bool:
@@ -119,8 +130,9 @@ class Balanced(Forward):
         if self._balancer is None:
             return None
         more = {}
-        if self.balancing_state.constant_losses is not None:
-            constants = self.balancing_state.constant_losses.update(losses.batches)
+        constant_losses = self._balancer.state.constant_losses
+        if constant_losses is not None:
+            constants = constant_losses.update(losses.batches)
             more["constant_losses"] = tf.cast(constants, "float64")
         has_labels = over_replicas(losses.weight_sums) > 0
         present = tf.logical_and(has_labels, recorded.factors > 0)

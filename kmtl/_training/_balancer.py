@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from kmtl._replicas import over_replicas
 from kmtl._training._balancing_state import BalancingState
-from kmtl._training._task_gradients import Plain, Recorded
+from kmtl._training._recorded import Plain, Recorded
 from kmtl._typing import Tensor
 from kmtl.balancing import GradientBalancing, State, Step
 from kmtl.metrics._gradient_record import GradientRecord
@@ -66,6 +66,8 @@ class Balancer:
         self, recorded: Recorded, step: Step, method: GradientBalancing
     ) -> Weighed:
         plain = self.gradients.plain(recorded)
+        if method.every == 1:  # else they are not there in every step
+            plain = self.gradients.by_task(recorded, plain, method.at)
 
         def compute() -> tuple[Tensor, State, Tensor]:
             products = self.gradients.gramian(recorded, plain, method.at)

@@ -5,11 +5,18 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from kmtl._training._constant_losses import ConstantLosses
 from kmtl._typing import Tensor
-from kmtl.balancing import Balancing, LossBalancing, State, Step
+from kmtl.balancing import (
+    Balancing,
+    GradientBalancing,
+    LossBalancing,
+    State,
+    Step,
+)
 from kmtl.layers._per_task import derive_seed
 from kmtl.tasks import Task
 
@@ -96,12 +103,20 @@ class BalancingState(keras.layers.Layer):
             The weights, `(tasks,)`, and the new state.
         """
         state = self.now()
-        weights, new = self.method(step, state)
+        weights, new = self._ask(step, state)
         # With an overflow, as mixed precision has them at first, nothing is learnt.
         usable = ops.all(ops.isfinite(weights) | (step.present == 0))
         changed = (step.present > 0) & usable
         weights = ops.where(changed, weights, self.last_weights())
         return weights, _masked(changed, new, state)
+
+    def _ask(self, step: Step, state: State) -> tuple[Tensor, State]:
+        method = self.method
+        is_loop = isinstance(method, GradientBalancing) and method.is_loop
+        if not is_loop or tf.executing_eagerly():
+            return method(step, state)
+        # Of a loop of small operations, most of the time goes to starting them.
+        return tf.function(lambda: method(step, state), jit_compile=True)()
 
     def after(self, step: Step, losses: Tensor, state: State) -> State:
         """Lets a method by losses learn from the losses after the optimizer's step."""
@@ -123,15 +138,62 @@ class BalancingState(keras.layers.Layer):
         """Whether the losses after the step are needed."""
         return isinstance(self.method, LossBalancing) and self.method.sees_losses_after
 
+    def carry(self, other: "BalancingState") -> None:
+        """Takes over the state of tasks that both know; others start as they do.
+
+        Args:
+            other: That of the same method in a model of other tasks, more or fewer.
+        """
+        known = [name for name in self.task_names if name in other.task_names]
+        ours = [self.task_names.index(name) for name in known]
+        theirs = [other.task_names.index(name) for name in known]
+        old = other._by_name()
+        for name, variable in self._by_name().items():
+            values, start = map(ops.convert_to_numpy, (old[name], variable))
+            variable.assign(_carried(values, start.copy(), theirs, ours))
+        if self.constant_losses is not None and other.constant_losses is not None:
+            self.constant_losses.carry(other.constant_losses)
+
+    def _by_name(self) -> dict[str, Any]:
+        """Variables by name; those of the method have its own in it."""
+        method = type(self.method).__name__
+        return {
+            f"{method}_weights": self.weights_of_tasks,
+            "epoch": self.epoch,
+            "number": self.number,
+            **{f"{method}_{name}": value for name, value in self.values.items()},
+        }
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves the state by name."""
+        for name, variable in self._by_name().items():
+            store[name] = ops.convert_to_numpy(variable)
+
     def load_own_variables(self, store: Any) -> None:
-        """Loads the state; from a file without one, as of a model without a method."""
-        if store.keys():
-            super().load_own_variables(store)
+        """Loads the state; nothing from a file of another method or of none."""
+        variables = self._by_name()
+        if set(store.keys()) == set(variables):
+            for name, variable in variables.items():
+                variable.assign(store[name])
 
 
 def _now(variable: Any) -> Tensor:
     """The value at this place of a graph, whatever is assigned later."""
     return ops.convert_to_tensor(variable.value)
+
+
+def _carried(
+    values: np.ndarray, start: np.ndarray, theirs: list[int], ours: list[int]
+) -> np.ndarray:
+    """Puts values of tasks in the places that these have now, in each axis of tasks."""
+    # The numbers of tasks differ: so do the lengths of their axes, and of no others.
+    sizes = list(zip(values.shape, start.shape, strict=True))
+    if not sizes:
+        return values
+    taken = [theirs if old != new else list(range(old)) for old, new in sizes]
+    put = [ours if old != new else list(range(new)) for old, new in sizes]
+    start[np.ix_(*put)] = values[np.ix_(*taken)]
+    return start
 
 
 def _masked(changed: Tensor, new: State, old: State) -> State:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kmtl._objective import GroupBatch, Objective
@@ -25,12 +26,14 @@ class ConstantLosses(keras.layers.Layer):
 
     Args:
         layer: The output layer, which knows tasks and head groups.
-        objective: Computes the losses.
     """
 
-    def __init__(self, layer: TaskOutputs, objective: Objective) -> None:
+    def __init__(self, layer: TaskOutputs) -> None:
         super().__init__(name="constant_losses", dtype="float64", trainable=False)
-        self._objective = objective
+        self._objective = Objective(layer)
+        self._names = [
+            [task.name for task in group.members(layer.tasks)] for group in layer.groups
+        ]
         self._firsts = [layer.tasks[group.indices[0]] for group in layer.groups]
         self._sums = [
             self._kept(len(group.indices), task)
@@ -64,6 +67,27 @@ class ConstantLosses(keras.layers.Layer):
         sums, weights = self._objective.sums(constant)
         weights = over_replicas(weights)
         return over_replicas(sums / ops.where(weights > 0, weights, 1.0))
+
+    def carry(self, other: "ConstantLosses") -> None:
+        """Takes over what the other has seen of tasks that both know."""
+        known = other.sums_by_task()
+        for names, sums in zip(self._names, self._sums, strict=True):
+            start = zip(names, ops.convert_to_numpy(sums), strict=True)
+            sums.assign(np.stack([known.get(name, row) for name, row in start]))
+
+    def sums_by_task(self) -> dict[str, np.ndarray]:
+        """Returns the sums of labels by task name, see `label_sums`."""
+        parts = zip(self._names, self._sums, strict=True)
+        return {
+            name: row
+            for names, sums in parts
+            for name, row in zip(names, ops.convert_to_numpy(sums), strict=True)
+        }
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the sums, if the file is that of a model that has them."""
+        if store.keys():
+            super().load_own_variables(store)
 
 
 def _add(first: Task, batch: GroupBatch, sums: Any) -> GroupBatch:
@@ -111,7 +135,8 @@ def constant_batch(first: Task, batch: GroupBatch, sums: Tensor) -> GroupBatch:
         batch: Its batch.
         sums: Sums of labels, see `label_sums`, float64.
     """
-    outputs = sums[:, :-1] / ops.maximum(sums[:, -1:], 1.0)
+    totals = sums[:, -1:]
+    outputs = sums[:, :-1] / ops.where(totals > 0, totals, 1.0)
     logits = outputs
     if isinstance(first, BinaryTask):
         logits = ops.log(outputs) - ops.log1p(-outputs)

@@ -50,9 +50,14 @@ class FanOut(abc.ABC):
             values: Those of `in_encoder` and `in_heads`.
         """
 
+    @property
+    def has_closed_form(self) -> bool:
+        """Whether `gramian` is there, which needs no gradients by task."""
+        return False
+
     def gramian(self, gradients: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
         """Returns the inner products of the tasks' gradients, `(tasks, tasks)`."""
-        return products(self.by_task(gradients, values))
+        raise NotImplementedError
 
 
 class HeadsPart(FanOut):
@@ -128,6 +133,10 @@ class MixturePart(FanOut):
         gates = tf.reshape(gates, (gates.shape[0], -1, *between, gates.shape[-1], 1))
         return by_task[..., None, :] * gates
 
+    @property
+    def has_closed_form(self) -> bool:
+        return True
+
     def gramian(self, gradients: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
         # A gradient is a product, of gates and what comes back to the mixture: so is
         # the inner product of two in each row.
@@ -154,10 +163,9 @@ def _products_by_row(tensor: Tensor) -> Tensor:
 def products(gradients: Tensor) -> Tensor:
     """Returns the inner products `(tasks, tasks)` of gradients `(tasks, ...)`."""
     tasks = gradients.shape[0]
+    flat = tf.reshape(tf.cast(gradients, wide_dtype()), (tasks, -1))
     if tasks < _MANY:
-        flat = tf.reshape(gradients, (tasks, -1))
         return tf.matmul(flat, flat, transpose_b=True)
-    flat = tf.reshape(gradients, (tasks, -1))
     rest = -tf.shape(flat)[1] % _PARTS
     parts = tf.reshape(tf.pad(flat, ((0, 0), (0, rest))), (tasks, _PARTS, -1))
     parts = tf.transpose(parts, (1, 0, 2))

@@ -1,6 +1,5 @@
 """The forward pass of a model on packed batches: from inputs to the losses of tasks."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,8 @@ from kmtl._hold import NOBODY
 from kmtl._objective import GroupBatch
 from kmtl._parts import Parts
 from kmtl._replicas import over_replicas, replica_count
-from kmtl._training._task_gradients import Inner, TaskGradients
+from kmtl._training._recorded import Inner
+from kmtl._training._task_gradients import TaskGradients
 from kmtl._typing import Tensor
 
 
@@ -43,16 +43,21 @@ class Forward(Parts):
 
     distillation: Distillation | None = None
     _objective: Any = None  # set by `compile`
+    _task_gradients: TaskGradients | None = None
 
     @property
     def _reads_tape_often(self) -> bool:
         """Whether gradients of single tasks are taken in training."""
         return False
 
-    @functools.cached_property
     def task_gradients(self) -> TaskGradients:
-        """Takes the gradients of the model by task."""
-        return TaskGradients(self)
+        """Returns what takes the gradients of the model by task.
+
+        A method: Keras reads every property when it saves, and this is work.
+        """
+        if self._task_gradients is None:
+            self._task_gradients = TaskGradients(self)
+        return self._task_gradients
 
     def logits(
         self, x: Any, *, training: bool, given: Tensor | None = None
@@ -64,20 +69,32 @@ class Forward(Parts):
             training: Whether layers train.
             given: Labels that other heads see, see `Objective.given`; none by default.
         """
-        return self._forward(x, training=training, given=given)[0]
+        return self.logits_and_inner(x, training=training, given=given)[0]
 
-    def _forward(
-        self, x: Any, *, training: bool, given: Tensor | None
+    def logits_and_inner(
+        self,
+        x: Any,
+        *,
+        training: bool,
+        given: Tensor | None = None,
+        by_task: bool = False,
     ) -> tuple[Sequence[Tensor], Inner]:
-        """Computes stacked logits, and what is inside where that is needed."""
+        """Computes stacked logits, and what is inside for gradients by task.
+
+        Args:
+            x: Inputs by name.
+            training: Whether layers train.
+            given: As in `logits`.
+            by_task: Whether gradients by task are taken, besides those of training.
+        """
         if not isinstance(self.input, dict):
             (x,) = x.values()
         # An encoder that is not trained runs as in predictions: batch normalisation by
         # its moving averages, no dropout.
         is_trained = training and not self._encoder_rests
-        by_task = training and self._reads_tape_often
+        by_task = by_task or (training and self._reads_tape_often)
         if by_task:
-            inputs, inner = self.task_gradients.encode(x, training=is_trained)
+            inputs, inner = self.task_gradients().encode(x, training=is_trained)
         else:
             inputs = keras.tree.flatten(self.encoder(x, training=is_trained))
         for nothing in self._given_inputs():
@@ -85,14 +102,14 @@ class Forward(Parts):
             inputs.append(ops.full(shape, float("nan")) if given is None else given)
         inputs = inputs if len(inputs) > 1 else inputs[0]
         if by_task:
-            return self.task_gradients.apply_heads(inputs, inner, training=training)
+            return self.task_gradients().apply_heads(inputs, inner, training=training)
         logits: Any = self.heads(inputs, training=training)
         return (logits if isinstance(logits, (list, tuple)) else [logits]), Inner()
 
     def _losses_of_tasks(self, x: Any, y: Any, *, training: bool) -> StepLosses:
         objective = self._objective
         given = objective.given(y) if training else None
-        logits, inner = self._forward(x, training=training, given=given)
+        logits, inner = self.logits_and_inner(x, training=training, given=given)
         batches = objective.batches(y, logits)
         sums, weight_sums = objective.sums(batches)
         total_weights = over_replicas(weight_sums)

@@ -3,7 +3,8 @@
 import keras
 import tensorflow as tf
 
-from kmtl._training._task_gradients import Recorded, TaskGradients
+from kmtl._training._recorded import Recorded
+from kmtl._training._task_gradients import TaskGradients
 from kmtl._typing import Tensor
 from kmtl.metrics._gradient_record import GradientRecord
 

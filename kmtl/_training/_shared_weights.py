@@ -10,7 +10,7 @@ import numpy as np
 from kmtl._hold import NOBODY
 from kmtl._parts import Parts
 from kmtl._training._graph import Graph
-from kmtl.layers import MixExperts, SharedTensor, StitchTasks
+from kmtl.layers import MixExperts, SharedGate, SharedTensor, StitchTasks
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,11 @@ def _plain(shared: np.ndarray) -> bool | np.ndarray:
 
 
 def _mixed(operation: Any) -> list[Any]:
-    """The tensors of which an operation gives each task some of other tasks'."""
+    """The tensors behind which weights reach the losses of all tasks."""
     if isinstance(operation, MixExperts):
         return [operation.input[0]]  # not the gates: each task has its own
+    if isinstance(operation, SharedGate):
+        return [operation.output]  # a gate for all tasks, though by slices of theirs
     return [operation.input] if isinstance(operation, StitchTasks) else []
 
 

@@ -1,7 +1,7 @@
 """Gradients of single tasks at what they share, and one weighted backward pass."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -11,97 +11,15 @@ import tensorflow as tf
 from kmtl._parts import Parts
 from kmtl._replicas import over_replicas
 from kmtl._training._fan_out import fan_out, products
+from kmtl._training._graph import Graph
+from kmtl._training._recorded import Inner, Plain, Recorded
 from kmtl._training._shared_weights import (
     TrainedWeight,
     all_pass_shared_tensors,
     trained_weights,
 )
+from kmtl._training._vectorised import for_each_task, gains_by_vectorising
 from kmtl._typing import Tensor
-from kmtl.layers import (
-    MixExperts,
-    MixOwnExperts,
-    Representation,
-    SharedTensor,
-    SplitTasks,
-    TabularEmbedding,
-    TakeTasks,
-    TaskDense,
-    TaskGate,
-)
-
-# Layers whose gradients for all tasks at once take no longer than one after another.
-# Convolutions take four times as long, recurrent layers half as long again, and layers
-# that are not known may have no vectorised form at all.
-_VECTORISED = (
-    keras.layers.Activation,
-    keras.layers.BatchNormalization,
-    keras.layers.Concatenate,
-    keras.layers.Dense,
-    keras.layers.Dropout,
-    keras.layers.Flatten,
-    keras.layers.InputLayer,
-    keras.layers.LayerNormalization,
-    keras.layers.MultiHeadAttention,
-    keras.layers.ReLU,
-    keras.layers.Reshape,
-    MixExperts,
-    MixOwnExperts,
-    Representation,
-    SharedTensor,
-    SplitTasks,
-    TabularEmbedding,
-    TakeTasks,
-    TaskDense,
-    TaskGate,
-)
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """One forward pass, on a tape that can be read several times.
-
-    Attributes:
-        tape: The tape.
-        losses: The mean losses, `(tasks,)`.
-        penalty: What is added to them, a scalar.
-        inner: Values of tensors inside the model.
-        factors: The loss weights, `(tasks,)`, times what the optimizer multiplies
-            losses with in mixed precision.
-        scale: The latter.
-    """
-
-    tape: tf.GradientTape
-    losses: Tensor
-    penalty: Tensor
-    inner: "Inner"
-    factors: Tensor
-    scale: Tensor
-
-
-@dataclass(frozen=True)
-class Inner:
-    """Values of tensors inside a model.
-
-    Attributes:
-        shared: Those of the last tensors that tasks share.
-        behind: Those that a `FanOut` asks for.
-    """
-
-    shared: Sequence[Tensor] = ()
-    behind: Sequence[Tensor] = ()
-
-
-@dataclass(frozen=True)
-class Plain:
-    """What one backward pass from the sum of the losses gives.
-
-    Attributes:
-        own: The gradients of what belongs to one task, by `id` of the variable.
-        handles: The gradients at the handles of the `FanOut`, if there is one.
-    """
-
-    own: dict[int, Any]
-    handles: Sequence[Tensor] = ()
 
 
 class TaskGradients:
@@ -120,9 +38,10 @@ class TaskGradients:
         self._is_cut = self._shares_tensors and all_pass_shared_tensors(
             model, self._weights
         )
-        self._is_vectorised = all(
-            isinstance(layer, _VECTORISED) for layer in _leaves(model.encoder)
-        )
+        targets = model.shared_tensors if self._is_cut else model.encoder.outputs
+        graph = Graph(model.encoder)
+        passed = graph.behind(targets).values() if graph.is_whole else graph.operations
+        self._is_vectorised = gains_by_vectorising(passed)
         self._fan_out = fan_out(model)
         self._make_models(model)
 
@@ -147,9 +66,10 @@ class TaskGradients:
         """
         if not self._shared:
             raise ValueError(
-                "Gradients can be balanced only at what tasks share, and each task has "
-                "weights of its own in this model, as with `kmtl.sharing.Soft`. Use a "
-                "method by losses, such as `kmtl.balancing.GLS()`, or another sharing."
+                "Gradients can be balanced only at trained weights that tasks share, "
+                "and this model has none: each task has weights of its own, as with "
+                "`kmtl.sharing.Soft`, or all others are frozen. Use a method by "
+                "losses, such as `kmtl.balancing.GLS()`, or another sharing."
             )
         if at == "representation" and not self._shares_tensors:
             raise ValueError(
@@ -185,7 +105,12 @@ class TaskGradients:
             output_gradients=recorded.factors,
         )
         of_own = dict(zip(map(id, own), gradients[len(handles) :], strict=True))
-        return Plain(of_own, gradients[: len(handles)])
+        # Inside a `tf.cond` gradients lose their static shapes.
+        at_handles = [
+            tf.ensure_shape(gradient, handle.shape)
+            for gradient, handle in zip(gradients[: len(handles)], handles, strict=True)
+        ]
+        return Plain(of_own, at_handles)
 
     def _handles(self, recorded: Recorded) -> list[Tensor]:
         return self._fan_out.handles(recorded.inner.behind) if self._fan_out else []
@@ -208,13 +133,25 @@ class TaskGradients:
             )
         return tf.cast(gramian, "float64") / tf.cast(recorded.scale, "float64") ** 2
 
+    def by_task(self, recorded: Recorded, plain: Plain, at: str) -> Plain:
+        """Adds the gradients by task at the shared tensors, where `gramian` takes them.
+
+        Then the weighted backward pass can start from them.
+        """
+        is_mixture = self._fan_out is not None and self._fan_out.has_closed_form
+        if is_mixture if at == "representation" else not self._is_cut:
+            return plain
+        return replace(plain, by_task=self._by_task(recorded, plain))
+
     def _at_representation(self, recorded: Recorded, plain: Plain) -> Tensor:
-        if self._fan_out is not None:
+        if self._fan_out is not None and self._fan_out.has_closed_form:
             return self._fan_out.gramian(plain.handles, recorded.inner.behind)
         return sum(map(products, self._by_task(recorded, plain)))
 
-    def _by_task(self, recorded: Recorded, plain: Plain) -> list[Tensor]:
+    def _by_task(self, recorded: Recorded, plain: Plain) -> Sequence[Tensor]:
         """The gradients of each task at each shared tensor, `(tasks, batch, ...)`."""
+        if plain.by_task is not None:
+            return plain.by_task
         if self._fan_out is not None:
             return [self._fan_out.by_task(plain.handles, recorded.inner.behind)]
         rows = [
@@ -241,24 +178,11 @@ class TaskGradients:
         def backward(one: Any) -> list[Tensor]:
             return _gradient(recorded.tape, target, variables, one)
 
-        gradients = self._for_each_task(backward, cotangents)
+        gradients = for_each_task(backward, cotangents, vectorised=self._is_vectorised)
         return [
             gradient * _mask(weight.shared, gradient)
             for weight, gradient in zip(self._shared, gradients, strict=True)
         ]
-
-    def _for_each_task(
-        self, backward: Callable[[Any], list[Tensor]], cotangents: Any
-    ) -> list[Tensor]:
-        """Stacks what `backward` gives for each slice of the cotangents."""
-        if self._is_vectorised:
-            return tf.vectorized_map(backward, cotangents, fallback_to_while_loop=False)
-        flat = keras.tree.flatten(cotangents)
-        rows = [
-            backward(keras.tree.pack_sequence_as(cotangents, list(parts)))
-            for parts in zip(*map(tf.unstack, flat), strict=True)
-        ]
-        return [tf.stack(column) for column in zip(*rows, strict=True)]
 
     def update(
         self, recorded: Recorded, plain: Plain, weights: Tensor, *, weighted_heads: bool
@@ -290,16 +214,32 @@ class TaskGradients:
         self, recorded: Recorded, plain: Plain, weights: Tensor
     ) -> dict[int, Any]:
         """The weighted gradients of shared weights, by `id` of the variable."""
-        if self._fan_out is None or not self._is_cut:
+        at_shared = self._weighted_at_shared(recorded, plain, weights)
+        if at_shared is None:
             return self._by_losses(recorded, self._shared, recorded.factors * weights)
-        (shared,), handles = recorded.inner.shared, self._handles(recorded)
-        at_handles = self._fan_out.weighted(plain.handles, weights)
-        at_shared = recorded.tape.gradient(handles, shared, output_gradients=at_handles)
+        shared = list(recorded.inner.shared)
         variables = [w.variable for w in self._shared]
         gradients = recorded.tape.gradient(
             shared, [v.value for v in variables], output_gradients=at_shared
         )
         return dict(zip(map(id, variables), gradients, strict=True))
+
+    def _weighted_at_shared(
+        self, recorded: Recorded, plain: Plain, weights: Tensor
+    ) -> list[Tensor] | None:
+        """The weighted gradients at the shared tensors, where all pass there."""
+        shared = list(recorded.inner.shared)
+        if not self._is_cut:
+            return None
+        if plain.by_task is not None:
+            parts = zip(plain.by_task, shared, strict=True)
+            return [tf.cast(tf.tensordot(weights, g, 1), z.dtype) for g, z in parts]
+        if self._fan_out is None:
+            return None
+        at_handles = self._fan_out.weighted(plain.handles, weights)
+        return recorded.tape.gradient(
+            self._handles(recorded), shared, output_gradients=at_handles
+        )
 
     def _by_losses(
         self, recorded: Recorded, of: Sequence[TrainedWeight], factors: Tensor
@@ -348,12 +288,3 @@ def _sum(*gradients: Any) -> Any:
     if len(known) < 2:
         return known[0] if known else None
     return tf.add_n([tf.convert_to_tensor(gradient) for gradient in known])
-
-
-def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
-    """The layers of a model, those of models inside it too."""
-    if isinstance(layer, keras.Model):
-        for inner in layer.layers:
-            yield from _leaves(inner)
-    else:
-        yield layer

@@ -71,22 +71,25 @@ class Trainer(Balanced):
             optimizer = self.optimizer if self.compiled else settings["optimizer"]
         optimizer = keras.optimizers.get(optimizer)
         check_optimizer(optimizer, self.layers)
-        self._objective = Objective(self.outputs_layer)
+        self._task_gradients = None  # what is trained may have changed
+        state = self.balancing_state if balancing is None else self._state_of(balancing)
+        balancer = self._balancer_of(state)
         metrics = TaskMetrics(
             self.outputs_layer,
             replica_count(),
             is_coupled=self.towers is not None,
             is_distilled=self.distillation is not None,
         )
+        if loss_weights is not None:
+            self.outputs_layer.assign_loss_weights(loss_weights)
+        # Nothing was wrong: from here on the model changes.
         freeze_absent = settings.pop("freeze_absent")
         settings.pop("optimizer")
         super().compile(optimizer=optimizer, loss=None, **settings)
+        self._objective = Objective(self.outputs_layer)
         self.task_metrics = metrics
         self._compile_settings = {**settings, "freeze_absent": freeze_absent}
-        if loss_weights is not None:
-            self.outputs_layer.assign_loss_weights(loss_weights)
-        if balancing is not None:
-            self._balance_by(balancing)
+        self._balancer = balancer
         # Made before the first trace: layers cannot be called anew inside one.
         _ = self.encoder, self.heads, self.towers
 
@@ -96,8 +99,7 @@ class Trainer(Balanced):
             return {}
         return {
             "optimizer": keras.optimizers.serialize(self.optimizer),
-            "balancing": self.balancing_state
-            and keras.saving.serialize_keras_object(self.balancing_state.method),
+            "balancing": keras.saving.serialize_keras_object(self.balancing),
             **(self._compile_settings or {}),
         }
 

@@ -69,6 +69,18 @@ class Balancing(abc.ABC):
         del tasks
         return {}
 
+    def for_tasks(self, names: Sequence[str]) -> Self:
+        """Returns the method for a model that has lost or got tasks.
+
+        Args:
+            names: Names of the tasks that it has now.
+
+        Returns:
+            This method, or one without the settings of tasks that are gone.
+        """
+        del names
+        return self
+
     @abc.abstractmethod
     def __call__(self, step: Step, state: State) -> tuple[Tensor, State]:
         """Weighs the tasks.
@@ -146,6 +158,9 @@ class GradientBalancing(Balancing):
     at: Literal["representation", "shared"] = "representation"
     every: int = 1
     weighted_heads: bool = False
+
+    is_loop: ClassVar[bool] = False
+    """Whether a step is many small operations, quicker when compiled to one by XLA."""
 
     def __post_init__(self) -> None:
         check_choice(self.at, ("representation", "shared"), "at")

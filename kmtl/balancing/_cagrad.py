@@ -1,6 +1,7 @@
 """The best direction for the worst task near the mean gradient."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -53,6 +54,8 @@ class CAGrad(GradientBalancing):
     """
 
     strength: float = 0.5
+
+    is_loop: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,7 @@
 """The sum of the gradients, projected."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -37,6 +38,8 @@ class DualProj(GradientBalancing):
         ...     balancing=kmtl.balancing.DualProj(),
         ... )
     """
+
+    is_loop: ClassVar[bool] = True
 
     def __call__(self, step: Step, state: State) -> tuple[Tensor, State]:
         matrix, lengths = ridged(step.gramian)

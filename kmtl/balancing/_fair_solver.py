@@ -31,7 +31,7 @@ def fair_combination(directions: Directions, alpha: float) -> Tensor:
 
     Args:
         directions: The gradients.
-        alpha: Above 0; 1 is Nash's solution.
+        alpha: From 0.2 to 10; 1 is Nash's solution.
 
     Returns:
         Weights times lengths of gradients, `(tasks,)`, positive; 1 where not live.
@@ -44,10 +44,8 @@ def fair_combination(directions: Directions, alpha: float) -> Tensor:
     factors = ops.exp(ops.clip(factors, -_LARGEST_LOG, _LARGEST_LOG))
     diagonal = ops.where(live > 0, directions.rounding, 1.0)
     matrix = directions.cosines + ops.diag(diagonal)
-    solution = _newton(matrix, factors, power, live)
-    return solution * ops.where(
-        live > 0, ops.exp((power - 1) / (power + 1) * mean), 1.0
-    )
+    scale = ops.exp((power - 1) / (power + 1) * mean)
+    return _newton(matrix, factors, power, live) * ops.where(live > 0, scale, 1.0)
 
 
 def _newton(matrix: Tensor, factors: Tensor, power: float, live: Tensor) -> Tensor:
@@ -82,9 +80,8 @@ def _searched(matrix: Tensor, factors: Tensor, power: float, y: Tensor) -> Tenso
     lengths = ops.append(longest * ops.exp(powers), ops.minimum(longest, 1.0))
     tried = y + lengths[:, None] * step
     # The derivative by the length, which grows: 0 is at the minimum.
-    slopes = lengths * ops.sum(step * ops.matmul(matrix, step)) + ops.sum(
-        step * product
-    )
+    slopes = lengths * ops.sum(step * ops.matmul(matrix, step))
+    slopes = slopes + ops.sum(step * product)
     slopes = slopes - ops.matmul(tried**-power, factors * step)
     return ops.take(tried, ops.argmin(ops.abs(slopes)), axis=0)
 

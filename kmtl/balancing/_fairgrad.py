@@ -18,9 +18,8 @@ class FairGrad(GradientBalancing):
 
     The weights solve `(G w)_t = w_t ** (-1 / alpha)`. With `alpha=1` that is `NashMTL`
     without its limit. As `alpha` grows, more counts the task that gains least; as it
-    falls, the update nears the plain sum. The length of the update is not that
-    of the gradients, so the scale of this method is its own, and so is the best
-    learning rate.
+    falls, the update nears the plain sum. The length of the update is not that of the
+    gradients, so the scale of this method is its own, and so is the best learning rate.
 
     Args:
         alpha: From 0.2 to 10. From 0.5 the equations hold to a relative 1e-6 if the
@@ -48,9 +47,8 @@ class FairGrad(GradientBalancing):
         super().__post_init__()
         if not is_number(self.alpha) or not 0.2 <= self.alpha <= 10:
             raise ValueError(
-                f"`alpha` must be from 0.2 to 10. Received: {self.alpha!r}. Without a "
-                "method (smaller) all tasks weigh the same; `MGDA` and `CAGrad` "
-                "(larger) look after the task that gains least."
+                f"`alpha` must be from 0.2 to 10. Received: {self.alpha!r}. Below is "
+                "`FixedWeights`, above is `MGDA`."
             )
 
     def __call__(self, step: Step, state: State) -> tuple[Tensor, State]:

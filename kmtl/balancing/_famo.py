@@ -1,8 +1,8 @@
 """Weights by which all losses fall at the same rate."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar
+from dataclasses import KW_ONLY, dataclass, field, replace
+from typing import Any, ClassVar, Self
 
 import keras
 import numpy as np
@@ -30,7 +30,7 @@ class FAMO(LossBalancing):
     The weights are `n z / D` by the sum of `z / D`, where `D = L - min_losses`, `z` is
     the softmax of one learned number a task and `n` the number of tasks that count:
     equal losses start with weight 1. After the optimizer's step the losses of the
-    same batch are computed once more, without dropout and without touching any
+    same batch are computed once more, with the same dropout and without touching any
     state: tasks whose `log(D)` fell more than the others' lose weight. It costs that
     second pass, and the unit of measure of a loss does not matter.
 
@@ -82,6 +82,12 @@ class FAMO(LossBalancing):
         check_known_keys(given, [task.name for task in tasks], "min_losses")
         smallest = np.array([float(given.get(task.name, 0.0)) for task in tasks])
         return {**learned(len(tasks)), "min_losses": smallest}
+
+    def for_tasks(self, names: Sequence[str]) -> Self:
+        """Returns the method without the smallest losses of tasks that are gone."""
+        given = self.min_losses or {}
+        kept = {name: value for name, value in given.items() if name in names}
+        return self if kept == given else replace(self, min_losses=kept)
 
     def __call__(self, step: Step, state: State) -> tuple[Tensor, State]:
         mask, logs = _log_excess(step.losses, step.present, state)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 import numpy as np
@@ -55,6 +55,8 @@ class GradVac(GradientBalancing):
     beta: float = 0.5
     _: KW_ONLY
     seed: int = 0
+
+    is_loop: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,7 +1,7 @@
 """The shortest convex combination of the gradients."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 from keras import ops
@@ -56,6 +56,8 @@ class MGDA(GradientBalancing):
     """
 
     normalize: Literal["gradient", "loss", "loss_gradient"] | None = None
+
+    is_loop: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,6 +1,7 @@
 """Gradients without what conflicts with other tasks."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -38,6 +39,8 @@ class PCGrad(GradientBalancing):
     """
 
     seed: int = 0
+
+    is_loop: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

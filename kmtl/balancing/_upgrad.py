@@ -1,6 +1,7 @@
 """The sum of the gradients after each is projected."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 from keras import ops
@@ -40,6 +41,8 @@ class UPGrad(GradientBalancing):
         ...     balancing=kmtl.balancing.UPGrad(),
         ... )
     """
+
+    is_loop: ClassVar[bool] = True
 
     def __call__(self, step: Step, state: State) -> tuple[Tensor, State]:
         matrix, lengths = ridged(step.gramian)

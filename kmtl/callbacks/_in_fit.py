@@ -22,6 +22,7 @@ def fit_callbacks(model: Any, callbacks: Any, verbose: Any) -> Any:
     if isinstance(given, keras.callbacks.CallbackList):
         return given
     _check_one_recorder(given)
+    model.stop_recording()  # of a `fit` that was interrupted
     _set_directions(model, given)
     return [NonFiniteGuard(), EpochCounter(), *given, *_bar(given, verbose)]
 

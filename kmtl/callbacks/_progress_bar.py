@@ -54,17 +54,22 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
 
     def _summary(self, logs: Mapping[str, Any] | None) -> dict[str, float]:
         logs = logs or {}
-        if len(self.model.task_metrics.suffixes) <= _MOST_SHOWN:
+        suffixes = self.model.task_metrics.suffixes
+        if len(suffixes) <= _MOST_SHOWN:
             return dict(logs)
+        # A balancing method adds the weight of each task.
+        weights = {f"{name}_weight": "weight" for name in self.model.task_names}
+        suffixes = suffixes | weights
         means: dict[str, list[float]] = {}
         for name, value in logs.items():
-            means.setdefault(self._group(name), []).append(float(value))
+            means.setdefault(_group(name, suffixes), []).append(float(value))
         return {name: _mean_of_known(values) for name, values in means.items()}
 
-    def _group(self, name: str) -> str:
-        plain = name.removeprefix("val_")
-        suffix = self.model.task_metrics.suffixes.get(plain)
-        return name if suffix is None else f"{name[: -len(plain)]}mean_{suffix}"
+
+def _group(name: str, suffixes: Mapping[str, str]) -> str:
+    plain = name.removeprefix("val_")
+    suffix = suffixes.get(plain)
+    return name if suffix is None else f"{name[: -len(plain)]}mean_{suffix}"
 
 
 def _mean_of_known(values: list[float]) -> float:

@@ -110,11 +110,12 @@ class TaskMetrics(keras.metrics.Metric):
 
     def _register(self, task: Task, metric: str, direction: str | None) -> None:
         names = self._names[task.name]
-        if metric in (*names, "loss"):
+        if metric in (*names, "loss", "weight"):
             raise ValueError(
                 f"`metrics` of task {task.name!r} must have different names, and none "
-                f"may be 'loss'; name them, e.g. keras.metrics.AUC(name='pr_auc'). "
-                f"Repeated: {metric!r}."
+                "may be 'loss' or 'weight', which the logs have of each task; name "
+                "them, e.g. keras.metrics.AUC(name='pr_auc'). "
+                f"Received: {metric!r}."
             )
         names.append(metric)
         self.suffixes[f"{task.name}_{metric}"] = metric

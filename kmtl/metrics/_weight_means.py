@@ -21,22 +21,22 @@ class WeightMeans(keras.metrics.Metric):
         super().__init__(name="task_weights")
         self.tasks = tuple(tasks)
         self._sums = self.add_weight(
-            name="sums", shape=(2, len(self.tasks)), initializer="zeros"
+            name="sums", shape=(3, len(self.tasks)), initializer="zeros"
         )
 
     def update_state(self, weights: Tensor, present: Tensor) -> None:
         """Adds a step; both are `(tasks,)`."""
-        rows = ops.stack([weights * present, present])
+        rows = ops.stack([weights * present, present, ops.ones_like(present)])
         self._sums.assign_add(ops.cast(rows, self._sums.dtype))
 
     @property
     def has_steps(self) -> bool:
         """Whether there was a step since the last reset."""
-        return bool(ops.convert_to_numpy(self._sums)[1].any())
+        return bool(ops.convert_to_numpy(self._sums)[2].any())
 
     def result(self) -> dict[str, float]:
         """Returns `<task>_weight`; NaN for a task that never counted."""
-        sums, counts = ops.convert_to_numpy(self._sums)
+        sums, counts, _ = ops.convert_to_numpy(self._sums)
         means = np.where(counts > 0, sums, np.nan) / np.maximum(counts, 1)
         names = [f"{task}_weight" for task in self.tasks]
         return {name: float(v) for name, v in zip(names, means, strict=True)}

@@ -141,14 +141,25 @@ class Rebuild:
             _copy_weights(theirs, ours)
         _copy_states(old.outputs_layer, layer)
         if old.compiled:
-            optimizer = copied_optimizer(old.optimizer)
-            model.compile(**{**old.get_compile_config(), "optimizer": optimizer})
-            if old.optimizer.built:
-                model.optimizer.build(model.trainable_variables)
-                copy_optimizer_state(
-                    old.optimizer, model.optimizer, list(self._pairs.values())
-                )
+            self._compile(model)
         return model
+
+    def _compile(self, model: MTLModel) -> None:
+        """Compiles like the old model; optimizer and balancing go on from there."""
+        old = self._model
+        settings = {
+            **old.get_compile_config(),
+            "optimizer": copied_optimizer(old.optimizer),
+            "balancing": old.balancing.for_tasks(model.task_names),
+        }
+        model.compile(**settings)
+        state, before = model.balancing_state, old.balancing_state
+        if state is not None and before is not None:
+            state.carry(before)
+        if old.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+            pairs = list(self._pairs.values())
+            copy_optimizer_state(old.optimizer, model.optimizer, pairs)
 
 
 def representation_of(model: MTLModel) -> Representation:

@@ -65,6 +65,11 @@ def weigh(method, gramian, *, present=None, losses=None):
     return _compiled(method)(step.gramian, step.present, step.losses).numpy()
 
 
+def weigh_each(method, gramians):
+    """The weights for several Gramians, `(kinds, tasks)`."""
+    return np.stack([weigh(method, gramian) for gramian in gramians])
+
+
 @functools.cache
 def _compiled(method):
     @tf.function
@@ -77,16 +82,19 @@ def _compiled(method):
 
 
 GOLDEN = np.array([[18.0, -22.0], [-22.0, 38.0]])  # of [[-4, 1, 1], [6, 1, 1]]
-SOME = {
-    "rank 1": of_rank(5, 1),
-    "rank 3": of_rank(5, 3),
-    "full rank": of_rank(5, 64),
-    "related": related(5),
-    "opposed": opposed(5),
-    "many lengths": of_many_lengths(5),
-    "scale 1e-10": of_rank(5, 4) * 1e-10,
-    "scale 1e15": of_rank(5, 4) * 1e15,
-}
+SOME = np.stack(  # Gramians of 5 tasks, `(kinds, 5, 5)`
+    [
+        gramian(of_rank(5, 1)),
+        gramian(of_rank(5, 3)),
+        gramian(of_rank(5, 64)),
+        gramian(related(5)),
+        gramian(opposed(5)),
+        gramian(of_many_lengths(5)),
+        gramian(of_rank(5, 4) * 1e-10),
+        gramian(of_rank(5, 4) * 1e15),
+    ]
+)
+RANK_3, FULL_RANK = SOME[1:3]
 MANY = {
     "rank 3": lambda tasks: of_rank(tasks, 3),
     "full rank": lambda tasks: of_rank(tasks, 64),

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from gradients import GOLDEN, SOME, gramian, weigh
+from gradients import GOLDEN, RANK_3, SOME, weigh, weigh_each
 from scipy.optimize import nnls
 
 import kmtl
@@ -18,21 +18,24 @@ def test_golden_weights():
     np.testing.assert_allclose(weights_of(GOLDEN) / 2, [0.6109, 0.5], atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", SOME)
-def test_weights_agree_with_nonnegative_least_squares(kind):
-    given = gramian(SOME[kind])
-    matrix = given / np.trace(given) + 1e-4 * np.eye(5)
+def projected(gramian):
+    """The projection of the sum, by nonnegative least squares."""
+    matrix = gramian / np.trace(gramian) + 1e-4 * np.eye(len(gramian))
     root = np.linalg.cholesky(matrix).T
-    expected = 1 + nnls(root, -root.sum(1))[0]
-    np.testing.assert_allclose(weights_of(given), expected, rtol=1e-4, atol=1e-4)
+    return 1 + nnls(root, -root.sum(1))[0]
 
 
-@pytest.mark.parametrize("kind", SOME)
-def test_no_task_is_in_conflict_with_the_step(kind):
-    given = gramian(SOME[kind])
-    weights = weights_of(given)
-    slack = 1.01e-4 * np.trace(given) * weights
-    assert (given @ weights >= -slack).all()
+def test_weights_agree_with_nonnegative_least_squares():
+    weights = weigh_each(DualProj(), SOME)
+    expected = [projected(given) for given in SOME]
+    np.testing.assert_allclose(weights, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_no_task_is_in_conflict_with_the_step():
+    weights = weigh_each(DualProj(), SOME)
+    products = np.einsum("kij,kj->ki", SOME, weights)
+    slack = 1.01e-4 * np.trace(SOME, axis1=1, axis2=2)[:, None] * weights
+    assert (products >= -slack).all()
 
 
 def test_conflicting_tasks_whose_sum_does_not_conflict_have_weight_one():
@@ -44,7 +47,7 @@ def test_weights_do_not_depend_on_the_scale():
 
 
 def test_an_absent_task_changes_nothing():
-    given = gramian(SOME["rank 3"])
+    given = RANK_3
     weights = weights_of(given, present=[1, 1, 0, 1, 0])
     rest = [0, 1, 3]
     np.testing.assert_allclose(weights[rest], weights_of(given[np.ix_(rest, rest)]))

@@ -1,9 +1,9 @@
 """All methods by gradients, on the example of TorchJD.
 
-The values are those of SimplexLab/TorchJD, tests/unit/aggregation/test_values.py (for
-FairGrad and NashMTL also its older versions), to 4 decimals. Where TorchJD takes means
-over tasks, kmtl takes sums: twice its values. CAGrad is divided by 1 + c beside that,
-and what TorchJD adds to Gramians is the same.
+The values are those of TorchJD 0.17, tests/unit/aggregation/test_values.py, to 4
+decimals; the weights of ConFIG and NashMTL, which it does not list, follow from its
+updates. Where TorchJD takes means over tasks, kmtl takes sums: twice its values. CAGrad
+is divided by 1 + c beside that.
 """
 
 import numpy as np

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from gradients import MANY, SOME, gramian, opposed
+from gradients import MANY, RANK_3, SOME, gramian, opposed
 from scipy.optimize import nnls
 
 from kmtl.balancing._dual_cone import ridged
@@ -19,9 +19,9 @@ def violation(matrix, linear, x):
 solve = tf.function(minimize_nonnegative)
 
 
-@pytest.mark.parametrize("kind", SOME)
-def test_solutions_agree_with_nonnegative_least_squares(kind):
-    matrix = ridged(tf.constant(gramian(SOME[kind])))[0]
+@pytest.mark.parametrize("given", SOME)
+def test_solutions_agree_with_nonnegative_least_squares(given):
+    matrix = ridged(tf.constant(given))[0]
     root = np.linalg.cholesky(matrix).T
     linear = np.random.default_rng(0).normal(size=(5, 3))
     x = solve(matrix, tf.constant(linear), 1e-9)
@@ -36,13 +36,13 @@ def test_forty_opposed_tasks_reach_the_tolerance():
 
 
 def test_the_solution_as_a_start_is_returned():
-    matrix = ridged(tf.constant(gramian(SOME["rank 3"])))[0]
+    matrix = ridged(tf.constant(RANK_3))[0]
     x = solve(matrix, matrix, 1e-6)
     np.testing.assert_array_equal(solve(matrix, matrix, 1e-6, x), x)
 
 
 def test_a_column_does_not_depend_on_the_others():
-    matrix = ridged(tf.constant(gramian(SOME["rank 3"])))[0]
+    matrix = ridged(tf.constant(RANK_3))[0]
     together = solve(matrix, matrix, 1e-9)
     alone = solve(matrix, matrix[:, 1:2], 1e-9)
     np.testing.assert_allclose(alone[:, 0], together[:, 1], atol=1e-8)
