@@ -20,9 +20,9 @@ from kmtl.layers import (
 
 # Layers whose gradients for all tasks at once take no longer than one after another.
 # Convolutions take four times as long, recurrent layers half as long again, and layers
-# that are not known may have no vectorised form at all. Mixtures of experts are left out:
-# TensorFlow 2.21 on processors gets their vectorised products of matrices wrong where a
-# batch is one row, and writes beyond their memory
+# that are not known may have no vectorised form at all. Mixtures of experts are left
+# out: TensorFlow 2.21 on processors gets their vectorised products of matrices wrong
+# where a batch is one row, and writes beyond their memory
 # (https://github.com/tensorflow/tensorflow/issues/117700).
 _VECTORISED = (
     keras.layers.Activation,
