@@ -47,7 +47,8 @@ setup(
             "scikit-learn>=1.5",  # logistic regression, trees, exact ROC-AUC
         ],
         "torch": [
-            "torch>=2.4",  # the PyTorch side of `benchmarks/heads.py --torch`
+            "torch>=2.4",  # the PyTorch side of benchmarks with `--torch`
+            "torchjd[quadprog_projector]>=0.18",  # and of `benchmarks/balancing.py`
         ],
     },
     classifiers=[

@@ -4,7 +4,7 @@ Two functions of two numbers from CAGrad (Liu et al., NeurIPS 2021, appendix), u
 since by Nash-MTL (Navon et al., ICML 2022) and FAMO (Liu et al., NeurIPS 2023). Above
 `x2 = 0` each has a valley along a curve, so steep that steps along it are lost in
 steps across it; below there are two bowls. The best points of the mean, and of every
-other weighted sum, lie on a line: `x2 = -8.355`, `x1` from -7 to 7.
+other weighted sum, lie near a line: `x2 = -8.355`, `x1` from -7 to 7.
 
 * CAGrad's protocol: three starting points, 100,000 steps.
 * Nash-MTL's protocol: five starting points, the first objective times 0.1, 50,000
@@ -15,9 +15,11 @@ the end, and "stuck" where their mean is above -5, "..." where the point still m
 
 What can be compared: who gets stuck and who arrives. Paths that cross a valley meet
 gradients of 100,000 and are chaotic: a start moved by 1e-9 may end elsewhere on the
-line. Repeatable ends have MGDA and CAGrad, and all from CAGrad's second start.
+line. Repeatable are the ends of CAGrad in its own protocol, and all from its second
+start. UPGrad and DualProj are stuck by the 1e-4 that keeps their weights bounded;
+TorchJD 0.18 has it too, and its UPGrad is stuck from the same starts.
 
-    python benchmarks/toy.py                           # both tables and the picture
+    python benchmarks/toy.py                           # about 3 minutes on two cores
     python benchmarks/toy.py --methods MGDA CAGrad
 """
 
@@ -29,6 +31,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
+from PIL import Image
 
 import kmtl
 from kmtl import balancing
@@ -103,11 +106,11 @@ def descend(method, factors, number, x, mean, square, state):
     return number, x, mean, square, state
 
 
-def path(method, start, factors, steps):
-    """Where a method goes from a starting point, `(records, 2)`."""
+def paths(method, starts, factors, steps):
+    """Where a method goes from starting points, `(records, 2)` each."""
     factors = tf.constant(factors, "float64")
 
-    # One compiled loop: 100,000 steps take a second or two.
+    # One compiled loop: 100,000 steps take a second or less.
     @tf.function(jit_compile=True, autograph=False)
     def advance(*loop):
         end = loop[0] + steps // RECORDS
@@ -115,15 +118,16 @@ def path(method, start, factors, steps):
             lambda number, *_: number < end, partial(descend, method, factors), loop
         )
 
-    x = tf.constant(start, "float64")
     state = method.initial_state(TASKS)
-    state = {name: tf.convert_to_tensor(value) for name, value in state.items()}
-    loop = tf.zeros((), "int32"), x, tf.zeros_like(x), tf.zeros_like(x), state
-    points = [x]
-    for _ in range(RECORDS):
-        loop = advance(*loop)
-        points.append(loop[1])
-    return np.stack(points)
+    state = {name: tf.constant(np.asarray(value)) for name, value in state.items()}
+    for start in starts:
+        x = tf.constant(start, "float64")
+        loop = tf.zeros((), "int32"), x, tf.zeros_like(x), tf.zeros_like(x), state
+        points = [x]
+        for _ in range(RECORDS):
+            loop = advance(*loop)
+            points.append(loop[1])
+        yield np.stack(points)
 
 
 def has_arrived(x):
@@ -140,9 +144,9 @@ def methods(factors):
     """Equal weights, FAMO, and the methods by gradients with their defaults."""
     lowest = {task.name: -21.0 * f for task, f in zip(TASKS, factors, strict=True)}
     classes = {name: getattr(balancing, name) for name in balancing.__all__}
-    del classes["State"], classes["GradientBalancing"]
-    # GradNorm divides losses by the first ones, which needs losses above 0.
-    classes.pop("GradNorm", None)
+    # No classes of methods; GradNorm divides losses by the first ones, which needs
+    # losses above 0.
+    del classes["State"], classes["GradientBalancing"], classes["GradNorm"]
     return {
         "equal weights": balancing.FixedWeights(),
         "FAMO": balancing.FAMO(gamma=0.0, min_losses=lowest),
@@ -153,27 +157,29 @@ def methods(factors):
     }
 
 
-def draw(paths, picture):
+def draw(lines, picture):
     """Draws a panel for each method: its paths over contours of the mean objective."""
-    columns = 4
-    rows = -(-len(paths) // columns)
-    figure = Figure(figsize=(2.6 * columns, 2.5 * rows), layout="constrained")
+    columns = 5
+    rows = -(-len(lines) // columns)
+    figure = Figure(figsize=(2.1 * columns, 2.1 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     x1, x2 = np.meshgrid(*[np.linspace(-10, 10, 201)] * 2)
     heights = np.mean(objectives(tf.constant(np.stack([x1, x2], axis=-1))), axis=-1)
-    for panel in panels.flat[len(paths) :]:
+    for panel in panels.flat[len(lines) :]:
         panel.set_axis_off()
-    for panel, (name, lines) in zip(panels.flat, paths.items(), strict=False):
-        panel.contour(x1, x2, heights, 12, colors="0.85", linewidths=0.6)
+    for panel, (name, of_method) in zip(panels.flat, lines.items(), strict=False):
+        panel.contour(x1, x2, heights, 8, colors="0.85", linewidths=0.8, linestyles="-")
         panel.plot([-7, 7], [FRONT, FRONT], color="0.6", linewidth=5)
-        for line in lines:
+        for line in of_method:
             colour = "tab:blue" if has_arrived(line[-1]) else "tab:red"
             panel.plot(*line.T, color=colour, linewidth=1.2)
             panel.plot(*line[0], "o", color="black", markersize=3)
             panel.plot(*line[-1], "*", color=colour, markersize=9)
         panel.set_title(name, fontsize=10)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=80)
+    figure.savefig(picture, dpi=90)
+    few_colours = Image.open(picture).convert("RGB").quantize(64)
+    few_colours.save(picture, optimize=True)  # a quarter of the size
 
 
 def show(name, ends, factors, seconds):
@@ -194,15 +200,15 @@ def main(args):
     for protocol, (starts, factors, steps) in PROTOCOLS.items():
         print(f"\n{protocol}'s protocol, {steps:,} steps: both objectives at the end")
         print(f"{'from':<13}  {'  '.join(f'{s!s:<21}' for s in starts)}  arrived")
-        paths = {}
+        lines = {}
         for name, method in methods(factors).items():
             if args.methods and name not in args.methods:
                 continue
             begin = time.perf_counter()
-            paths[name] = [path(method, start, factors, steps) for start in starts]
-            ends = [line[-1] for line in paths[name]]
+            lines[name] = list(paths(method, starts, factors, steps))
+            ends = [line[-1] for line in lines[name]]
             show(name, ends, factors, time.perf_counter() - begin)
-    draw(paths, args.picture)
+    draw(lines, args.picture)
     print(f"\nPaths of {protocol}'s protocol: {args.picture}")
 
 
