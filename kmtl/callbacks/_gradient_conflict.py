@@ -36,7 +36,9 @@ class GradientConflict(keras.callbacks.Callback):
             by tasks.
         magnitude_similarity: How near their lengths are, likewise:
             `2 |g_i| |g_j| / (|g_i|^2 + |g_j|^2)`, 1 for equal ones.
-        conflict: The share of steps in which the cosine is negative, likewise.
+        conflict: The share of steps in which the cosine is negative, likewise. Gradients
+            at almost right angles are in conflict every other step: read it together
+            with the cosine.
 
     Raises:
         ValueError: If `at` or `every` is wrong; in `fit`, if tasks share nothing there.
