@@ -36,8 +36,8 @@ class GradientConflict(keras.callbacks.Callback):
             by tasks.
         magnitude_similarity: How near their lengths are, likewise:
             `2 |g_i| |g_j| / (|g_i|^2 + |g_j|^2)`, 1 for equal ones.
-        conflict: The share of steps in which the cosine is negative, likewise. Gradients
-            at almost right angles are in conflict every other step: read it together
+        conflict: The share of steps in which the cosine is negative, likewise. With
+            gradients at almost right angles that is every other step: read it together
             with the cosine.
 
     Raises:
