@@ -106,6 +106,8 @@ class BalancingState(keras.layers.Layer):
         weights, new = self._ask(step, state)
         # With an overflow, as mixed precision has them at first, nothing is learnt.
         usable = ops.all(ops.isfinite(weights) | (step.present == 0))
+        if step.gramian is not None:
+            usable &= ops.all(ops.isfinite(step.gramian))
         changed = (step.present > 0) & usable
         weights = ops.where(changed, weights, self.last_weights())
         return weights, _masked(changed, new, state)

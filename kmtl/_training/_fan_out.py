@@ -41,13 +41,23 @@ class FanOut(abc.ABC):
     def weighted(self, gradients: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
         """Multiplies the slices of the tasks by their weights, `(tasks,)`."""
 
+    def read(self) -> list[Tensor]:
+        """Reads the weights that `by_task` needs, before the step changes them."""
+        return []
+
     @abc.abstractmethod
-    def by_task(self, gradients: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    def by_task(
+        self,
+        gradients: Sequence[Tensor],
+        values: Sequence[Tensor],
+        weights: Sequence[Tensor],
+    ) -> Tensor:
         """Returns the tasks' gradients at the shared tensor, `(tasks, batch, ...)`.
 
         Args:
             gradients: Those of the sum of the losses by the handles.
             values: Those of `in_encoder` and `in_heads`.
+            weights: What `read` returned.
         """
 
     @property
@@ -83,14 +93,22 @@ class HeadsPart(FanOut):
 
     def weighted(self, gradients: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
         return [
-            gradient * tf.gather(weights, indices)[:, None]
+            _scaled(gradient, tf.gather(weights, indices))
             for gradient, indices in zip(gradients, self._indices, strict=True)
         ]
 
-    def by_task(self, gradients: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    def read(self) -> list[Tensor]:
+        return [tf.convert_to_tensor(layer.kernel.value) for layer in self._layers]
+
+    def by_task(
+        self,
+        gradients: Sequence[Tensor],
+        values: Sequence[Tensor],
+        weights: Sequence[Tensor],
+    ) -> Tensor:
         parts = [
             _before_dense(*part)
-            for part in zip(self._layers, gradients, values, strict=True)
+            for part in zip(self._layers, weights, gradients, values, strict=True)
         ]
         joined = parts[0] if len(parts) == 1 else tf.concat(parts, 0)
         if self._places == sorted(self._places):
@@ -98,12 +116,20 @@ class HeadsPart(FanOut):
         return tf.gather(joined, self._places)
 
 
-def _before_dense(layer: TaskDense, gradient: Tensor, output: Tensor) -> Tensor:
+def _scaled(gradient: Tensor, weights: Tensor) -> Tensor:
+    """Multiplies the slices `(..., tasks, features)` by weights, `(tasks,)`."""
+    wide = tf.cast(gradient, weights.dtype) * weights[:, None]
+    return tf.cast(wide, gradient.dtype)
+
+
+def _before_dense(
+    layer: TaskDense, kernel: Tensor, gradient: Tensor, output: Tensor
+) -> Tensor:
     """From the gradient `(batch, tasks, units)` to that by the input, tasks first."""
     gradient = tf.cast(gradient, wide_dtype())
     if layer.activation is keras.activations.relu:
         gradient = tf.where(output > 0, gradient, tf.zeros_like(gradient))
-    kernel = tf.cast(layer.kernel.value, gradient.dtype)  # (t, i, o)
+    kernel = tf.cast(kernel, gradient.dtype)  # (t, i, o)
     by_task = tf.transpose(gradient, (1, 0, 2))
     return tf.matmul(by_task, kernel, transpose_b=True)
 
@@ -125,9 +151,15 @@ class MixturePart(FanOut):
         return [values[0]]
 
     def weighted(self, gradients: Sequence[Tensor], weights: Tensor) -> list[Tensor]:
-        return [gradient * weights[:, None] for gradient in gradients]
+        return [_scaled(gradient, weights) for gradient in gradients]
 
-    def by_task(self, gradients: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    def by_task(
+        self,
+        gradients: Sequence[Tensor],
+        values: Sequence[Tensor],
+        weights: Sequence[Tensor],
+    ) -> Tensor:
+        del weights
         by_task, gates = _tasks_first(gradients[0]), _tasks_first(self._gates(values))
         between = (1,) * (len(by_task.shape) - 3)
         gates = tf.reshape(gates, (gates.shape[0], -1, *between, gates.shape[-1], 1))

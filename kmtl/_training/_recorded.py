@@ -51,10 +51,12 @@ class Plain:
     Attributes:
         own: The gradients of what belongs to one task, by `id` of the variable.
         handles: The gradients at the handles of the `FanOut`, if there is one.
+        read: The weights that it needs.
         by_task: Those of each task at each shared tensor, `(tasks, batch, ...)`, where
             they have been taken.
     """
 
     own: dict[int, Any]
     handles: Sequence[Tensor] = ()
+    read: Sequence[Tensor] = ()
     by_task: Sequence[Tensor] | None = None

@@ -99,10 +99,17 @@ class TaskGradients:
         """Takes the backward pass of plain training as far as tasks are apart."""
         handles = self._handles(recorded)
         own = [w.variable for w in self._own]
+        read = self._fan_out.read() if self._fan_out else []
+        # The updates of these weights wait for the gradients, and so for the reading.
+        # TensorFlow 2.21 drops a plain order of the two: as long as Keras groups all
+        # gradients in one `IdentityN` it seems to follow from the data, but the graph
+        # is simplified later, and then one update may come before the reading.
+        with tf.control_dependencies(read):
+            factors = tf.identity(recorded.factors)
         gradients = recorded.tape.gradient(
             recorded.losses,
             [*handles, *(v.value for v in own)],
-            output_gradients=recorded.factors,
+            output_gradients=factors,
         )
         of_own = dict(zip(map(id, own), gradients[len(handles) :], strict=True))
         # Inside a `tf.cond` gradients lose their static shapes.
@@ -110,7 +117,7 @@ class TaskGradients:
             tf.ensure_shape(gradient, handle.shape)
             for gradient, handle in zip(gradients[: len(handles)], handles, strict=True)
         ]
-        return Plain(of_own, at_handles)
+        return Plain(of_own, at_handles, read)
 
     def _handles(self, recorded: Recorded) -> list[Tensor]:
         return self._fan_out.handles(recorded.inner.behind) if self._fan_out else []
@@ -153,7 +160,8 @@ class TaskGradients:
         if plain.by_task is not None:
             return plain.by_task
         if self._fan_out is not None:
-            return [self._fan_out.by_task(plain.handles, recorded.inner.behind)]
+            values = recorded.inner.behind
+            return [self._fan_out.by_task(plain.handles, values, plain.read)]
         rows = [
             _gradient(recorded.tape, recorded.losses, recorded.inner.shared, one)
             for one in tf.unstack(tf.linalg.diag(recorded.factors))
@@ -232,8 +240,10 @@ class TaskGradients:
         if not self._is_cut:
             return None
         if plain.by_task is not None:
-            parts = zip(plain.by_task, shared, strict=True)
-            return [tf.cast(tf.tensordot(weights, g, 1), z.dtype) for g, z in parts]
+            return [
+                tf.cast(tf.tensordot(weights, tf.cast(g, weights.dtype), 1), z.dtype)
+                for g, z in zip(plain.by_task, shared, strict=True)
+            ]
         if self._fan_out is None:
             return None
         at_handles = self._fan_out.weighted(plain.handles, weights)
