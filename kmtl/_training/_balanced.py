@@ -185,5 +185,7 @@ class Balanced(Forward):
         """
         if not self._balancer.state.sees_losses_after:
             return None
-        with keras.StatelessScope(state_mapping=seeds):
+        # In such a scope Keras gives regularizers what is in the mapping, or `None`.
+        trained = [(v, tf.identity(v.value)) for v in self.trainable_variables]
+        with keras.StatelessScope(state_mapping=[*seeds, *trained]):
             return over_replicas(self._losses_of_tasks(x, y, training=True).means)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from kmtl._replicas import over_replicas
 from kmtl._training._balancing_state import BalancingState
 from kmtl._training._recorded import Plain, Recorded
+from kmtl._training._when_due import when_due
 from kmtl._typing import Tensor
 from kmtl.balancing import GradientBalancing, State, Step
 from kmtl.metrics._gradient_record import GradientRecord
@@ -78,11 +79,7 @@ class Balancer:
             none = tf.zeros(tuple(step.losses.shape) * 2, "float64")
             return self.state.last_weights(), self.state.now(), none
 
-        if method.every == 1:
-            weights, state, products = compute()
-        else:
-            is_due = tf.equal(step.number % method.every, 0)
-            weights, state, products = tf.cond(is_due, compute, keep)
+        weights, state, products = when_due(step.number, method.every, compute, keep)
         return Weighed(step, weights, state, products, plain)
 
     def update(self, recorded: Recorded, weighed: Weighed) -> list[Any]:

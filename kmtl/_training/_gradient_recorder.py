@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from kmtl._training._recorded import Recorded
 from kmtl._training._task_gradients import TaskGradients
+from kmtl._training._when_due import when_due
 from kmtl._typing import Tensor
 from kmtl.metrics._gradient_record import GradientRecord
 
@@ -43,8 +44,7 @@ class GradientRecorder:
         def leave() -> Tensor:
             return tf.zeros(tuple(recorded.losses.shape) * 2, "float64")
 
-        is_due = tf.equal(self._number.value % self._every, 0)
-        products = compute() if self._every == 1 else tf.cond(is_due, compute, leave)
+        products = when_due(self._number.value, self._every, compute, leave)
         self._number.assign_add(1)
         self.record.update_state(products)
 

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from kmtl._parts import Parts
-from kmtl._replicas import over_replicas
+from kmtl._replicas import over_replicas, replica_count
+from kmtl._training._blocks import block_size, gramian_in_blocks
 from kmtl._training._fan_out import fan_out, products
 from kmtl._training._graph import Graph
 from kmtl._training._recorded import Inner, Plain, Recorded
@@ -32,6 +33,7 @@ class TaskGradients:
     def __init__(self, model: Parts) -> None:
         self._weights = trained_weights(model)
         self._shared = [w for w in self._weights if np.any(w.shared)]
+        self._size = sum(int(np.prod(w.variable.shape)) for w in self._shared)
         self._own = [w for w in self._weights if not np.all(w.shared)]
         self._shares_tensors = bool(model.shared_tensors)
         # Then the rest of the backward pass starts at the shared tensors.
@@ -134,10 +136,7 @@ class TaskGradients:
             # Replicas hold other rows of the tensors: their products add up.
             gramian = over_replicas(self._at_representation(recorded, plain))
         else:
-            gramian = sum(
-                products(over_replicas(gradient))
-                for gradient in self._at_shared_weights(recorded, plain)
-            )
+            gramian = self._at_shared_weights(recorded, plain)
         return tf.cast(gramian, "float64") / tf.cast(recorded.scale, "float64") ** 2
 
     def by_task(self, recorded: Recorded, plain: Plain, at: str) -> Plain:
@@ -168,11 +167,7 @@ class TaskGradients:
         ]
         return [tf.stack(column) for column in zip(*rows, strict=True)]
 
-    def _at_shared_weights(self, recorded: Recorded, plain: Plain) -> list[Tensor]:
-        """The gradients of each task by each shared weight, `(tasks, ...)`.
-
-        They are 0 in slices of a weight that belong to one task.
-        """
+    def _at_shared_weights(self, recorded: Recorded, plain: Plain) -> Tensor:
         target: Any = recorded.losses
         cotangents: Any = tf.linalg.diag(recorded.factors)
         if self._is_cut:
@@ -181,6 +176,24 @@ class TaskGradients:
                 tf.cast(part, z.dtype)
                 for part, z in zip(self._by_task(recorded, plain), target, strict=True)
             ]
+
+        def gradients(of: Any) -> list[Tensor]:
+            return self._by_shared_weights(recorded, target, of)
+
+        tasks = recorded.losses.shape[0]
+        size = block_size(tasks, self._size)
+        # TensorFlow cannot sum over replicas in a loop.
+        if size == tasks or replica_count() > 1:
+            return sum(map(products, gradients(cotangents)))
+        return gramian_in_blocks(gradients, cotangents, size)
+
+    def _by_shared_weights(
+        self, recorded: Recorded, target: Any, cotangents: Any
+    ) -> list[Tensor]:
+        """The gradients of tasks by each shared weight, `(tasks, ...)`.
+
+        They are 0 in slices of a weight that belong to one task.
+        """
         variables = [w.variable.value for w in self._shared]
 
         def backward(one: Any) -> list[Tensor]:
@@ -188,7 +201,7 @@ class TaskGradients:
 
         gradients = for_each_task(backward, cotangents, vectorised=self._is_vectorised)
         return [
-            gradient * _mask(weight.shared, gradient)
+            _masked(over_replicas(gradient), weight.shared)
             for weight, gradient in zip(self._shared, gradients, strict=True)
         ]
 
@@ -271,12 +284,12 @@ def _gradient(tape: tf.GradientTape, target: Any, sources: Any, one: Any) -> lis
     return [tf.convert_to_tensor(gradient) for gradient in gradients]
 
 
-def _mask(shared: bool | np.ndarray, gradient: Tensor) -> Tensor:
-    """Of the rank of a gradient `(tasks, slices, ...)`: 1 for shared slices, else 0."""
+def _masked(gradient: Tensor, shared: bool | np.ndarray) -> Tensor:
+    """Puts 0 in slices that are not shared of a gradient `(tasks, slices, ...)`."""
     if isinstance(shared, bool):
-        return tf.ones((), gradient.dtype)
+        return gradient  # not times 1: that would be a copy of the largest tensor
     shape = (1, -1) + (1,) * (len(gradient.shape) - 2)
-    return tf.reshape(tf.constant(shared, gradient.dtype), shape)
+    return gradient * tf.reshape(tf.constant(shared, gradient.dtype), shape)
 
 
 def _joined(weight: TrainedWeight, shared: dict[int, Any], own: dict[int, Any]) -> Any:
