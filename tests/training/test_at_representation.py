@@ -66,7 +66,9 @@ def assert_equals_loop(path, tasks, x=X, **options):
 
 
 @pytest.mark.parametrize("tasks", GROUPS.values(), ids=GROUPS)
-@pytest.mark.parametrize("head_units", [(), (5,), (6, 5)], ids=str)
+@pytest.mark.parametrize(
+    "head_units", [(), (5,), pytest.param((6, 5), marks=pytest.mark.slow)], ids=str
+)
 def test_tasks_part_at_their_heads(tasks, head_units):
     assert_equals_loop(HeadsPart, tasks, head_units=head_units)
 
@@ -88,11 +90,15 @@ def test_tasks_part_at_their_heads_behind_convolutions():
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("x", [X, IMAGES], ids=["MLP", "CNN"])
+@pytest.mark.parametrize(
+    "x",
+    [pytest.param(X, id="MLP"), pytest.param(IMAGES, id="CNN", marks=pytest.mark.slow)],
+)
 def test_tasks_part_at_their_mixtures(x, sharing):
     assert_equals_loop(MixturePart, TASKS, x, sharing=sharing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharing", [MMoE(experts=3), CGC(), PLE()], ids=repr)
 def test_mixtures_may_be_of_maps(sharing):
     tasks = [

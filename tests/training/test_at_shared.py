@@ -41,8 +41,23 @@ def images(rows=ROWS):
     return np.random.default_rng(0).normal(size=(rows, 6, 6, 1))
 
 
+ROWS_OR_IMAGES = [
+    pytest.param(some_inputs(ROWS), id="MLP"),
+    pytest.param(images(), id="CNN", marks=SLOW),
+]
+
+
 def sequences(rows=ROWS):
     return np.random.default_rng(0).normal(size=(rows, 5, 3))
+
+
+INPUTS = pytest.mark.parametrize(
+    "x",
+    [
+        pytest.param(some_inputs(ROWS), id="MLP"),
+        pytest.param(images(), id="CNN", marks=SLOW),
+    ],
+)
 
 
 def assert_equals_loop(x, *, own=(), **options):
@@ -89,7 +104,9 @@ def test_of_the_dropout_masks_of_the_forward_pass():
     assert_equals_loop(some_inputs(ROWS), trunk=trunk)
 
 
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
+@pytest.mark.parametrize(
+    "kind", ["LSTM", *(pytest.param(kind, marks=SLOW) for kind in ("GRU", "SimpleRNN"))]
+)
 def test_of_recurrent_layers(kind):
     assert_equals_loop(sequences(), trunk=getattr(L, kind)(4))
 
@@ -139,13 +156,13 @@ def test_of_the_embedding_tables_of_a_frame():
     ],
     ids=repr,
 )
-@pytest.mark.parametrize("x", [some_inputs(ROWS), images()], ids=["MLP", "CNN"])
+@pytest.mark.parametrize("x", ROWS_OR_IMAGES)
 def test_of_every_sharing(x, sharing):
     trunk = MLP if x.ndim == 2 else CNN
     assert_equals_loop(x, trunk=trunk, sharing=sharing, head_units=(5,))
 
 
-@pytest.mark.parametrize("x", [some_inputs(ROWS), images()], ids=["MLP", "CNN"])
+@pytest.mark.parametrize("x", ROWS_OR_IMAGES)
 def test_of_the_trunk_under_attention_of_each_task(x):
     # Batch normalisation of the maps of all tasks lets the losses of others reach the
     # attention of a task through its statistics. It is the task's all the same.

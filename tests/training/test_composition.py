@@ -95,6 +95,14 @@ def test_regularisers_are_added_after_the_balancing(at):
 KERNELS = ("trunk_dense_0/kernel", "trunk_dense_1/kernel")
 
 
+def test_a_second_forward_pass_leaves_regularisers_out():
+    trunk = MLP([8], kernel_regularizer="l2", dropout=0.2)
+    model = build(TASKS, trunk=trunk, balancing=kmtl.balancing.FAMO())
+    logs = fit(model, X, Y, batch_size=6)
+    assert np.isfinite(logs["loss"])
+    assert len(set(model.task_weights.values())) == len(TASKS)
+
+
 def test_the_whole_update_is_clipped():
     optimizer = keras.optimizers.SGD(1.0, global_clipnorm=0.01)
     model = watched(TASKS, at="shared", trunk=TRUNK, optimizer=optimizer)

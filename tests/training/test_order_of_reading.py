@@ -9,6 +9,7 @@ import kmtl
 from kmtl._prepare import prepare
 from kmtl.sharing import CrossStitch, Hard, MMoE
 
+pytestmark = pytest.mark.slow
 X, Y = some_inputs(6), some_labels(some_tasks(), 6)
 
 

@@ -61,6 +61,8 @@ def assert_same_training(some, others, **tolerance):
         np.testing.assert_allclose(some[0][name], others[0][name], rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @PLACES
 @SHARINGS
 def test_gramians_in_sixteen_bits_are_near_those_in_float32(policy, at, sharing):
