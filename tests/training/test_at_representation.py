@@ -168,6 +168,7 @@ def auxiliary():
     return [*GROUPS["one group"], kmtl.AuxiliaryTask(kmtl.BinaryTask("d"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tasks", "sharing", "path"),
     [

@@ -51,15 +51,6 @@ def sequences(rows=ROWS):
     return np.random.default_rng(0).normal(size=(rows, 5, 3))
 
 
-INPUTS = pytest.mark.parametrize(
-    "x",
-    [
-        pytest.param(some_inputs(ROWS), id="MLP"),
-        pytest.param(images(), id="CNN", marks=SLOW),
-    ],
-)
-
-
 def assert_equals_loop(x, *, own=(), **options):
     model = watched(TASKS, at="shared", inputs=x.shape[1:], **options)
     y = some_labels(TASKS, len(x))
@@ -136,24 +127,29 @@ def test_of_the_embedding_tables_of_a_frame():
     assert_same_step(step, Step(expected.update(), expected.gramian()))
 
 
+SHARINGS = [
+    MMoE(experts=3),
+    PLE(),
+    AdaTT(task_experts=2, shared_experts=1),
+    CrossStitch(),
+    Branched([["a", "c"], ["b"]], shared_stages=1),
+]
+MORE_SHARINGS = [
+    DSelectK(experts=4, entropy=0.0),
+    DSelectK(experts=4, entropy=0.0, per_example=True),
+    CGC(shared_experts=2, task_experts=2),
+    AdaTT(),
+    Sluice(orthogonality=0.0),
+    Branched(),
+    Branched([["c", "b"], ["a"]], shared_stages=0),
+    LowLevel({"b": 0}),
+    FiLM(),
+]
+
+
 @pytest.mark.parametrize(
     "sharing",
-    [
-        MMoE(experts=3),
-        DSelectK(experts=4, entropy=0.0),
-        DSelectK(experts=4, entropy=0.0, per_example=True),
-        CGC(shared_experts=2, task_experts=2),
-        PLE(),
-        AdaTT(),
-        AdaTT(task_experts=2, shared_experts=1),
-        CrossStitch(),
-        Sluice(orthogonality=0.0),
-        Branched(),
-        Branched([["a", "c"], ["b"]], shared_stages=1),
-        Branched([["c", "b"], ["a"]], shared_stages=0),
-        LowLevel({"b": 0}),
-        FiLM(),
-    ],
+    [*SHARINGS, *(pytest.param(sharing, marks=SLOW) for sharing in MORE_SHARINGS)],
     ids=repr,
 )
 @pytest.mark.parametrize("x", ROWS_OR_IMAGES)

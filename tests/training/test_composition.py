@@ -24,7 +24,9 @@ TASKS = [
 TRUNK = MLP([8, 6], activation="tanh")
 ROWS = 12
 X, Y = some_inputs(ROWS), some_labels(TASKS, ROWS)
-PLACES = pytest.mark.parametrize("at", ["representation", "shared"])
+PLACES = pytest.mark.parametrize(
+    "at", [pytest.param("representation", marks=pytest.mark.slow), "shared"]
+)
 
 pytestmark = pytest.mark.usefixtures("in_float64")
 

@@ -18,7 +18,9 @@ TASKS = [
 TRUNK = kmtl.trunks.MLP([8, 6], activation="tanh")
 ROWS = 24
 X, Y = some_inputs(ROWS), some_labels(TASKS, ROWS)
-PLACES = pytest.mark.parametrize("at", ["representation", "shared"])
+PLACES = pytest.mark.parametrize(
+    "at", [pytest.param("representation", marks=pytest.mark.slow), "shared"]
+)
 SHARINGS = pytest.mark.parametrize(
     "sharing", [Hard(), MMoE(experts=3), Branched()], ids=repr
 )
@@ -61,7 +63,6 @@ def assert_same_training(some, others, **tolerance):
         np.testing.assert_allclose(some[0][name], others[0][name], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @PLACES
 @SHARINGS
