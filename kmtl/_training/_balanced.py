@@ -134,8 +134,7 @@ class Balanced(Forward):
         if constant_losses is not None:
             constants = constant_losses.update(losses.batches)
             more["constant_losses"] = tf.cast(constants, "float64")
-        has_labels = over_replicas(losses.weight_sums) > 0
-        present = tf.logical_and(has_labels, recorded.factors > 0)
+        present = tf.logical_and(losses.has_labels, recorded.factors > 0)
         return self._balancer.weigh(recorded, present, **more)
 
     def _gradients(
@@ -185,7 +184,5 @@ class Balanced(Forward):
         """
         if not self._balancer.state.sees_losses_after:
             return None
-        # In such a scope Keras gives regularizers what is in the mapping, or `None`.
-        trained = [(v, tf.identity(v.value)) for v in self.trainable_variables]
-        with keras.StatelessScope(state_mapping=[*seeds, *trained]):
+        with keras.StatelessScope(state_mapping=seeds):
             return over_replicas(self._losses_of_tasks(x, y, training=True).means)

@@ -1,5 +1,6 @@
 """What a balancing method remembers, in variables that are saved with the model."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from kmtl.balancing import (
     Step,
 )
 from kmtl.layers._per_task import derive_seed
+from kmtl.layers._state import add_state
 from kmtl.tasks import Task
 
 
@@ -49,26 +51,17 @@ class BalancingState(keras.layers.Layer):
         self.method = method
         self.task_names = [task.name for task in tasks]
         self._keys = np.array([derive_seed("balancing", task.name) for task in tasks])
-        self.weights_of_tasks = self._kept("weights", np.ones(len(tasks)))
-        self.epoch = self._kept("epoch", np.zeros((), "int32"))
-        self.number = self._kept("number", np.zeros((), "int32"))
+        # All replicas compute the same: from sums over all of them.
+        add = functools.partial(add_state, self, aggregation="only_first_replica")
+        self.weights_of_tasks = add("weights", np.ones(len(tasks)))
+        self.epoch = add("epoch", 0, dtype="int32")
+        self.number = add("number", 0, dtype="int32")
         self.values = {
-            name: self._kept(name, np.asarray(value))
+            name: add(name, value, dtype=np.asarray(value).dtype.name)
             for name, value in method.initial_state(tasks).items()
         }
         self.constant_losses = constant_losses
         self.built = True
-
-    def _kept(self, name: str, start: np.ndarray) -> Any:
-        return self.add_weight(
-            name=name,
-            shape=start.shape,
-            initializer=lambda _, dtype: ops.convert_to_tensor(start, dtype=dtype),
-            dtype=start.dtype.name,
-            trainable=False,
-            # All replicas compute the same: from sums over all of them.
-            aggregation="only_first_replica",
-        )
 
     def step(self, losses: Tensor, present: Tensor, **more: Any) -> Step:
         """Describes a step.
@@ -110,7 +103,7 @@ class BalancingState(keras.layers.Layer):
             usable &= ops.all(ops.isfinite(step.gramian))
         changed = (step.present > 0) & usable
         weights = ops.where(changed, weights, self.last_weights())
-        return weights, _masked(changed, new, state)
+        return weights, kept_where(changed, new, state)
 
     def _ask(self, step: Step, state: State) -> tuple[Tensor, State]:
         method = self.method
@@ -126,7 +119,7 @@ class BalancingState(keras.layers.Layer):
         losses = ops.where(step.present > 0, ops.cast(losses, "float64"), 0.0)
         new = method.after(step, losses, state)
         usable = ops.all(ops.isfinite(losses))
-        return _masked((step.present > 0) & usable, new, state)
+        return kept_where((step.present > 0) & usable, new, state)
 
     def assign(self, weights: Tensor, state: State) -> None:
         """Keeps weights and state, and counts the step."""
@@ -198,8 +191,14 @@ def _carried(
     return start
 
 
-def _masked(changed: Tensor, new: State, old: State) -> State:
-    """Keeps of a state what stands there for tasks that did not count."""
+def kept_where(changed: Tensor, new: State, old: State) -> State:
+    """Keeps of a new state what it says of some tasks; of the others the old one.
+
+    Args:
+        changed: For which tasks, boolean, `(tasks,)`.
+        new: The new state.
+        old: The old one.
+    """
     return {
         name: ops.where(
             ops.reshape(changed, (-1,) + (1,) * (len(value.shape) - 1)),

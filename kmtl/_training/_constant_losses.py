@@ -12,6 +12,7 @@ from kmtl._objective import GroupBatch, Objective
 from kmtl._replicas import over_replicas
 from kmtl._typing import Tensor
 from kmtl.layers import TaskOutputs
+from kmtl.layers._state import add_state
 from kmtl.tasks import BinaryTask, MulticlassTask, Task
 
 
@@ -35,23 +36,15 @@ class ConstantLosses(keras.layers.Layer):
             [task.name for task in group.members(layer.tasks)] for group in layer.groups
         ]
         self._firsts = [layer.tasks[group.indices[0]] for group in layer.groups]
+        starts = [
+            [no_labels(task, rows=1.0)] * len(names)
+            for task, names in zip(self._firsts, self._names, strict=True)
+        ]
         self._sums = [
-            self._kept(len(group.indices), task)
-            for group, task in zip(layer.groups, self._firsts, strict=True)
+            add_state(self, "label_sums", start, aggregation="only_first_replica")
+            for start in starts
         ]
         self.built = True
-
-    def _kept(self, tasks: int, first: Task) -> Any:
-        start = no_labels(first, rows=1.0)
-        return self.add_weight(
-            name="label_sums",
-            shape=(tasks, len(start)),
-            initializer=lambda shape, dtype: ops.broadcast_to(
-                ops.convert_to_tensor(start, dtype=dtype), shape
-            ),
-            trainable=False,
-            aggregation="only_first_replica",
-        )
 
     def update(self, batches: Sequence[GroupBatch]) -> Tensor:
         """Adds the labels of a batch, and returns the losses of constants on it.

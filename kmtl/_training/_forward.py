@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -21,21 +21,33 @@ from kmtl._typing import Tensor
 
 @dataclass(frozen=True)
 class StepLosses:
-    """The losses of one batch; all but the scalar penalties are by task, `(tasks,)`.
+    """The losses of one batch by task, `(tasks,)`, and what they are made of.
 
-    `penalty` is that of layers and `sharing_penalty` that of coupled towers;
-    `distillation` keeps the outputs of another model; `inner` are values inside the
-    model, where gradients of single tasks are taken.
+    `given` are labels that heads of other tasks saw; `inner` are values inside the
+    model, where gradients of single tasks are taken; `has_labels` tells whether a label
+    counts in the global batch.
     """
 
+    given: Tensor | None
+    logits: Sequence[Tensor]
+    inner: Inner
     batches: Sequence[GroupBatch]
     sums: Tensor
     weight_sums: Tensor
+    has_labels: Tensor
     means: Tensor
-    penalty: Tensor
-    sharing_penalty: Tensor
+
+
+class Penalties(NamedTuple):
+    """Scalars beside the losses of tasks.
+
+    `layers` is that of regularizers, `sharing` that of coupled towers; `distillation`
+    keeps the outputs of another model.
+    """
+
+    layers: Tensor
+    sharing: Tensor
     distillation: Tensor
-    inner: Inner
 
 
 class Forward(Parts):
@@ -112,24 +124,30 @@ class Forward(Parts):
         logits, inner = self.logits_and_inner(x, training=training, given=given)
         batches = objective.batches(y, logits)
         sums, weight_sums = objective.sums(batches)
-        total_weights = over_replicas(weight_sums)
-        safe = ops.where(total_weights > 0, total_weights, ops.ones_like(total_weights))
-        penalties = [ops.cast(p, sums.dtype) for p in self.losses]
-        penalty = sum(penalties, start=ops.zeros((), dtype=sums.dtype))
-        sharing = ops.zeros_like(penalty)
-        if self.towers is not None:
-            sharing = ops.cast(self.towers.penalty(), sums.dtype)
-        kept = ops.zeros_like(penalty)
-        if self.distillation is not None:
-            kept = self.distillation.loss(x, given, self.outputs_layer, logits)
+        totals = over_replicas(weight_sums)
+        has_labels = totals > 0
+        means = sums / ops.where(has_labels, totals, ops.ones_like(totals))
         return StepLosses(
-            batches, sums, weight_sums, sums / safe, penalty, sharing, kept, inner
+            given, logits, inner, batches, sums, weight_sums, has_labels, means
         )
 
-    def _trained_penalty(self, losses: StepLosses) -> Tensor:
-        penalty = losses.penalty + losses.distillation
+    def _penalties(self, x: Any, losses: StepLosses) -> Penalties:
+        """Returns those of the last forward pass, which gave the losses."""
+        zero = ops.zeros((), dtype=losses.sums.dtype)
+        layers = sum((ops.cast(p, zero.dtype) for p in self.losses), start=zero)
+        sharing = distillation = zero
+        if self.towers is not None:
+            sharing = ops.cast(self.towers.penalty(), zero.dtype)
+        if self.distillation is not None:
+            distillation = self.distillation.loss(
+                x, losses.given, self.outputs_layer, losses.logits
+            )
+        return Penalties(layers, sharing, distillation)
+
+    def _trained_penalty(self, penalties: Penalties) -> Tensor:
+        penalty = penalties.layers + penalties.distillation
         if self.towers is not None and not self.towers.coupling.proximal:
-            penalty = penalty + losses.sharing_penalty
+            penalty = penalty + penalties.sharing
         return penalty / replica_count()  # those of the replicas are summed
 
     @property

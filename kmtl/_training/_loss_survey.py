@@ -12,7 +12,6 @@ from kmtl._objective import GroupBatch, Objective
 from kmtl._training._constant_losses import constant_batch, label_sums, no_labels
 from kmtl._training._forward import Forward
 from kmtl._training._recorded import Recorded
-from kmtl._training._shared_weights import trained_weights
 from kmtl._typing import Tensor
 
 # So little of each class that no loss changes, and that none is infinite.
@@ -33,7 +32,7 @@ class LossSurvey:
         self._objective = Objective(model.outputs_layer)
         tasks, groups = model.outputs_layer.tasks, model.outputs_layer.groups
         self._firsts = [tasks[group.indices[0]] for group in groups]
-        self._place = _place_of_gradients(model)
+        self._place = model.task_gradients().place
 
     def totals(
         self, batches: Callable[[], Iterable[tuple[Any, Any]]]
@@ -112,13 +111,6 @@ class LossSurvey:
             for b in batches
         ]
         return self._objective.sums(counted)[1]
-
-
-def _place_of_gradients(model: Forward) -> str | None:
-    """Where gradients of tasks meet; `None` where they share nothing."""
-    if not any(np.any(weight.shared) for weight in trained_weights(model)):
-        return None
-    return "representation" if model.shared_tensors else "shared"
 
 
 def _of_means(sums: dict[str, np.ndarray]) -> np.ndarray:

@@ -26,13 +26,12 @@ class TrainedWeight:
     shared: bool | np.ndarray
 
 
-def trained_weights(model: Parts) -> list[TrainedWeight]:
+def trained_weights(model: Parts, graph: Graph) -> list[TrainedWeight]:
     """Tells for each trainable variable of a model what of it tasks share.
 
     What belongs to one task is shared too where others read it, as they do the towers
-    of cross-stitch networks.
+    of cross-stitch networks. `graph` is that of the encoder.
     """
-    graph = Graph(model.encoder)
     mixed = [tensor for operation in graph.operations for tensor in _mixed(operation)]
     read = graph.behind(mixed)
     all_read = bool(mixed) and not graph.is_whole
@@ -63,9 +62,10 @@ def _mixed(operation: Any) -> list[Any]:
     return [operation.input] if isinstance(operation, StitchTasks) else []
 
 
-def all_pass_shared_tensors(model: Parts, weights: Sequence[TrainedWeight]) -> bool:
+def all_pass_shared_tensors(
+    model: Parts, graph: Graph, weights: Sequence[TrainedWeight]
+) -> bool:
     """Whether shared weights reach the losses through the shared tensors alone."""
-    graph = Graph(model.encoder)
     beyond = graph.behind(
         model.encoder.outputs, stop=lambda op: isinstance(op, SharedTensor)
     )

@@ -28,20 +28,25 @@ class TaskGradients:
 
     Args:
         model: The model.
+
+    Attributes:
+        place: Where gradients are best taken: `"representation"`, or `"shared"` where
+            tasks share weights but no tensors; `None` where they share nothing.
     """
 
     def __init__(self, model: Parts) -> None:
-        self._weights = trained_weights(model)
+        graph = Graph(model.encoder)
+        self._weights = trained_weights(model, graph)
         self._shared = [w for w in self._weights if np.any(w.shared)]
         self._size = sum(int(np.prod(w.variable.shape)) for w in self._shared)
         self._own = [w for w in self._weights if not np.all(w.shared)]
-        self._shares_tensors = bool(model.shared_tensors)
+        nearest = "representation" if model.shared_tensors else "shared"
+        self.place = nearest if self._shared else None
         # Then the rest of the backward pass starts at the shared tensors.
-        self._is_cut = self._shares_tensors and all_pass_shared_tensors(
-            model, self._weights
+        self._is_cut = self.place == "representation" and all_pass_shared_tensors(
+            model, graph, self._weights
         )
         targets = model.shared_tensors if self._is_cut else model.encoder.outputs
-        graph = Graph(model.encoder)
         passed = graph.behind(targets).values() if graph.is_whole else graph.operations
         self._is_vectorised = gains_by_vectorising(passed)
         self._fan_out = fan_out(model)
@@ -66,14 +71,14 @@ class TaskGradients:
         Args:
             at: `"representation"` or `"shared"`.
         """
-        if not self._shared:
+        if self.place is None:
             raise ValueError(
                 "Gradients can be balanced only at trained weights that tasks share, "
                 "and this model has none: each task has weights of its own, as with "
                 "`kmtl.sharing.Soft`, or all others are frozen. Use a method by "
                 "losses, such as `kmtl.balancing.GLS()`, or another sharing."
             )
-        if at == "representation" and not self._shares_tensors:
+        if at == "representation" and self.place != at:
             raise ValueError(
                 "The sharing of this model has no tensors that tasks share, only "
                 "weights, as in cross-stitch networks: take the gradients there, with "

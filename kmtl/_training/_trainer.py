@@ -10,9 +10,9 @@ from kmtl._checks import did_you_mean
 from kmtl._hold import Hold
 from kmtl._objective import Objective
 from kmtl._optimizers import check_optimizer
-from kmtl._replicas import over_replicas, replica_count
+from kmtl._replicas import replica_count
 from kmtl._training._balanced import Balanced
-from kmtl._training._forward import StepLosses
+from kmtl._training._forward import Penalties, StepLosses
 from kmtl._typing import ByTask, Config, Tensor
 from kmtl.balancing import Balancing
 from kmtl.metrics._task_metrics import TaskMetrics
@@ -118,7 +118,8 @@ class Trainer(Balanced):
         seeds = self._seeds()
         with tf.GradientTape(persistent=self._reads_tape_often) as tape:
             losses = self._losses_of_tasks(x, y, training=True)
-            penalty = self._trained_penalty(losses)
+            penalties = self._penalties(x, losses)
+            penalty = self._trained_penalty(penalties)
         recorded = self._recorded(tape, losses, penalty)
         weighed = self._weigh(recorded, losses)
         gradients = self._gradients(recorded, weighed, variables)
@@ -126,15 +127,16 @@ class Trainer(Balanced):
         if self.towers is not None and self.towers.coupling.proximal:
             self.towers.proximal_step(self.optimizer.learning_rate)
         if hold is not None:
-            hold.restore(self._held(losses.weight_sums))
+            hold.restore(self._held(losses.has_labels))
         self._finish(weighed, x, y, seeds)
-        return self._record(losses)
+        return self._record(losses, penalties)
 
     def test_step(self, data: Any) -> dict[str, Tensor]:
         """Measures one batch; returns the total so far."""
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         y = {key: value for key, value in y.items() if key != "class_weights"}
-        return self._record(self._losses_of_tasks(x, y, training=False))
+        losses = self._losses_of_tasks(x, y, training=False)
+        return self._record(losses, self._penalties(x, losses))
 
     def predict_step(self, data: Any) -> list[Tensor]:
         """Predicts one batch, one stacked tensor a head group."""
@@ -167,20 +169,17 @@ class Trainer(Balanced):
         trained = [v for v in variables if id(v) not in resting]
         return trained, Hold(held, self.optimizer)
 
-    def _held(self, present: Tensor) -> Tensor:
+    def _held(self, has_labels: Tensor) -> Tensor:
         """Which tasks do not move in this step, and last, what belongs to none."""
         layer = self.outputs_layer
         held = layer.frozen.value > 0
         if self._compile_settings["freeze_absent"]:
-            held = tf.logical_or(held, over_replicas(present) == 0)
+            held = tf.logical_or(held, ~has_labels)
         return tf.concat([held, layer.frozen_shared.value > 0], 0)
 
-    def _record(self, losses: StepLosses) -> dict[str, Tensor]:
+    def _record(self, losses: StepLosses, penalties: Penalties) -> dict[str, Tensor]:
         self.task_metrics.update_state(
-            losses.batches,
-            losses.sums,
-            losses.weight_sums,
-            (losses.penalty, losses.sharing_penalty, losses.distillation),
+            losses.batches, losses.sums, losses.weight_sums, penalties
         )
         return {"loss": self.task_metrics.running_total()}
 

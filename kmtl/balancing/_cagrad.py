@@ -9,11 +9,11 @@ from keras import ops
 from kmtl._checks import is_number
 from kmtl._typing import Tensor
 from kmtl.balancing._base import GradientBalancing, State, Step
+from kmtl.balancing._limits import TINY
 from kmtl.balancing._min_norm import TOLERANCE, cosines, shortest, unit
 from kmtl.balancing._nonnegative import minimize_nonnegative
 
 _MAX_LEVELS = 20
-_TINY = 1e-300
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
@@ -93,7 +93,7 @@ def _worst_combination(
 
     def bound(x: Tensor) -> Tensor:
         value = ops.sum(x * slopes) + strength * _length(matrix, x)
-        return value / ops.maximum(ops.sum(x * share), _TINY)
+        return value / ops.maximum(ops.sum(x * share), TINY)
 
     def unsolved(level: Tensor, previous: Tensor, highest: Tensor, x: Tensor) -> Tensor:
         del highest, x
@@ -112,7 +112,7 @@ def _worst_combination(
     # has no end. Half-way down to the level of the mean is a better place to start.
     x = shortest(matrix, share)
     highest = bound(x)
-    of_mean = ops.where(share > 0, slopes / ops.maximum(share, _TINY), highest)
+    of_mean = ops.where(share > 0, slopes / ops.maximum(share, TINY), highest)
     level = (ops.min(of_mean) + highest) / 2.0
     x = strength * x / _length(matrix, x)
     values = (level, highest, highest, x)
@@ -121,4 +121,4 @@ def _worst_combination(
 
 def _length(matrix: Tensor, x: Tensor) -> Tensor:
     """The length of a combination, never 0."""
-    return ops.sqrt(ops.maximum(ops.sum(x * ops.matmul(matrix, x)), _TINY))
+    return ops.sqrt(ops.maximum(ops.sum(x * ops.matmul(matrix, x)), TINY))

@@ -6,11 +6,10 @@ from keras import ops
 
 from kmtl._typing import Tensor
 from kmtl.balancing._base import Step
+from kmtl.balancing._limits import LARGEST
 
 # Gramians are computed in float32: cosines of long gradients are exact to about this.
 ROUNDING = 1e-6
-# Weights are float32 numbers in the end: this one is, with some room.
-_LARGEST = 1e30
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def as_weights(directions: Directions, weights: Tensor, step: Step) -> Tensor:
         there is nothing to balance. NaN where inner products are not finite.
     """
     is_balanced = (directions.live > 0) & (directions.count > 1)
-    weights = ops.clip(weights, -_LARGEST, _LARGEST)
+    weights = ops.clip(weights, -LARGEST, LARGEST)
     weights = ops.where(is_balanced, weights, ops.ones_like(weights))
     weights = ops.where(directions.is_finite, weights, float("nan"))
     return ops.cast(weights, step.losses.dtype)

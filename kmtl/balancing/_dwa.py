@@ -18,6 +18,7 @@ from kmtl.balancing._logs import (
     ones_beside,
     softmax_where,
 )
+from kmtl.balancing._running_mean import add_to_mean
 from kmtl.tasks import Task
 
 
@@ -67,7 +68,8 @@ class DWA(LossBalancing):
         last, before = (log_where(mask, state[k]) for k in ("last", "before_last"))
         shares = softmax_where(mask, bounded_exp(last - before) / self.temperature)
         weights = ones_beside(mask, ops.sum(mask) * shares)
-        return weights, _with_losses(step, state)
+        counts = ops.logical_and(step.present > 0, ops.isfinite(step.losses))
+        return weights, add_to_mean(state, "mean", step.losses, counts)
 
 
 def _with_new_epoch(step: Step, state: State) -> State:
@@ -81,12 +83,3 @@ def _with_new_epoch(step: Step, state: State) -> State:
         "last": ops.where(closes, state["mean"], state["last"]),
         "before_last": ops.where(closes, state["last"], state["before_last"]),
     }
-
-
-def _with_losses(step: Step, state: State) -> State:
-    """Takes the losses into the means of the epoch, but for those not finite."""
-    counts = ops.logical_and(step.present > 0, ops.isfinite(step.losses))
-    batches = state["batches"] + ops.cast(counts, step.losses.dtype)
-    change = (step.losses - state["mean"]) / ops.maximum(batches, 1)
-    mean = ops.where(counts, state["mean"] + change, state["mean"])
-    return {**state, "mean": mean, "batches": batches}

@@ -9,9 +9,7 @@ import math
 from keras import ops
 
 from kmtl._typing import Tensor
-
-# Weights are float32 numbers in the end: this one is, with its inverse and some room.
-_LARGEST = 1e30
+from kmtl.balancing._limits import LARGEST
 
 
 def has_log(values: Tensor, mask: Tensor) -> Tensor:
@@ -20,7 +18,7 @@ def has_log(values: Tensor, mask: Tensor) -> Tensor:
     Others, such as a loss of 0, a negative one or one that is not finite, have no
     logarithm that weights could be computed from.
     """
-    inside = ops.logical_and(values >= 1 / _LARGEST, values <= _LARGEST)
+    inside = ops.logical_and(values >= 1 / LARGEST, values <= LARGEST)
     return mask * ops.cast(inside, mask.dtype)
 
 
@@ -31,13 +29,13 @@ def log_where(mask: Tensor, values: Tensor) -> Tensor:
 
 def bounded_exp(logs: Tensor) -> Tensor:
     """Returns powers of e from 1e-30 to 1e30."""
-    bound = math.log(_LARGEST)
+    bound = math.log(LARGEST)
     return ops.exp(ops.clip(logs, -bound, bound))
 
 
 def softmax_where(mask: Tensor, logits: Tensor) -> Tensor:
     """Returns the softmax over the tasks of a mask; the others get 0."""
-    logits = ops.where(mask > 0, logits, ops.full_like(logits, -_LARGEST))
+    logits = ops.where(mask > 0, logits, ops.full_like(logits, -LARGEST))
     powers = mask * ops.exp(logits - ops.max(logits))
     return powers / ops.maximum(ops.sum(powers), 1)  # the largest power is 1
 

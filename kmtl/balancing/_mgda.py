@@ -9,9 +9,8 @@ from keras import ops
 from kmtl._checks import check_choice
 from kmtl._typing import Tensor
 from kmtl.balancing._base import GradientBalancing, State, Step
+from kmtl.balancing._limits import TINY
 from kmtl.balancing._min_norm import cosines, shortest, unit
-
-_TINY = 1e-300
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
@@ -69,7 +68,7 @@ class MGDA(GradientBalancing):
         present = ops.cast(step.present, lengths.dtype)
         share = present * self._divisors(step, lengths) / lengths
         weights = shortest(matrix, unit(share)) / lengths
-        total = ops.maximum(ops.sum(weights), _TINY)
+        total = ops.maximum(ops.sum(weights), TINY)
         return weights * ops.sum(present) / total, state
 
     def _divisors(self, step: Step, lengths: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from keras import ops
 
 from kmtl._typing import Tensor
+from kmtl.balancing._limits import TINY
 from kmtl.balancing._nonnegative import minimize_nonnegative
 
 TOLERANCE = 1e-6
@@ -10,7 +11,6 @@ TOLERANCE = 1e-6
 _RIDGE = 1e-5
 # The shortest gradient that counts as one, relative to the longest.
 _LEAST_LENGTH = 1e-10
-_TINY = 1e-300
 
 
 def cosines(gramian: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,7 +25,7 @@ def cosines(gramian: Tensor) -> tuple[Tensor, Tensor]:
         at least 1e-10.
     """
     squares = ops.diagonal(gramian)
-    longest = ops.maximum(ops.max(squares), _TINY)
+    longest = ops.maximum(ops.max(squares), TINY)
     lengths = ops.sqrt(ops.maximum(squares / longest, _LEAST_LENGTH**2))
     matrix = gramian / longest / (lengths[:, None] * lengths[None, :])
     return matrix + _RIDGE * ops.eye(gramian.shape[0], dtype=gramian.dtype), lengths
@@ -48,4 +48,4 @@ def shortest(matrix: Tensor, share: Tensor) -> Tensor:
 
 def unit(x: Tensor) -> Tensor:
     """Divides a vector by its length, if it has one."""
-    return x / ops.sqrt(ops.maximum(ops.sum(x * x), _TINY))
+    return x / ops.sqrt(ops.maximum(ops.sum(x * x), TINY))

@@ -6,12 +6,12 @@ from typing import NamedTuple
 from keras import ops
 
 from kmtl._typing import Tensor
+from kmtl.balancing._limits import TINY
 
 _MAX_PRODUCTS = 2000
 _BOLD_PRODUCTS = 20
 # In exact arithmetic no matrix of this package bends less; rounding can make it do so.
 _LEAST_CURVATURE = 1e-6
-_TINY = 1e-300
 
 
 def minimize_nonnegative(
@@ -90,7 +90,7 @@ class _Problem:
         """Makes one product with the matrix, and what can be done with it."""
         inside, along = self._search(at)
         product = ops.matmul(self.matrix, ops.where(at.moved, at.x, along))
-        least = _LEAST_CURVATURE * ops.sum(along * along, axis=0) + _TINY
+        least = _LEAST_CURVATURE * ops.sum(along * along, axis=0) + TINY
         curvature = ops.maximum(ops.sum(along * product, axis=0), least)
         length = ops.sum(at.slope * along, axis=0) / curvature
         room = _room(at.x, along)
@@ -131,5 +131,5 @@ def _free(x: Tensor, slope: Tensor) -> Tensor:
 
 def _room(x: Tensor, along: Tensor) -> Tensor:
     """How far each column can go against a direction before a variable is 0."""
-    rooms = ops.where(along > 0, x / ops.maximum(along, _TINY), float("inf"))
+    rooms = ops.where(along > 0, x / ops.maximum(along, TINY), float("inf"))
     return ops.min(rooms, axis=0)

@@ -18,6 +18,7 @@ from kmtl.balancing._logs import (
     ones_beside,
     softmax_where,
 )
+from kmtl.balancing._running_mean import add_to_mean
 from kmtl.tasks import Task
 
 
@@ -86,7 +87,4 @@ class STCH(LossBalancing):
         starts = ops.logical_and(starts, mask > 0)
         epoch = ops.where(starts, step.epoch, state["epoch"])
         counts = ops.logical_and(epoch == step.epoch, mask > 0)
-        batches = state["batches"] + ops.cast(counts, mask.dtype)
-        change = (step.losses - state["nadir"]) / ops.maximum(batches, 1)
-        nadir = ops.where(counts, state["nadir"] + change, state["nadir"])
-        return {"epoch": epoch, "nadir": nadir, "batches": batches}
+        return add_to_mean({**state, "epoch": epoch}, "nadir", step.losses, counts)

@@ -11,6 +11,7 @@ from kmtl._checks import check_known_keys, check_weight
 from kmtl._head_groups import HeadGroup
 from kmtl._typing import ByTask, Config, Shape, Tensor
 from kmtl.features import TabularFeatures
+from kmtl.layers._state import add_state
 from kmtl.layers._wide import wide_dtype
 from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask, Task
 
@@ -54,36 +55,33 @@ class TaskOutputs(keras.layers.Layer):
         self.features = features
 
     def build(self, input_shape: Sequence[Shape]) -> None:
-        count = (len(self.tasks),)
         self.input_shapes = [tuple(shape) for shape in input_shape]
-        weights = [task.loss_weight for task in self.tasks]
+        loss_weights = [task.loss_weight for task in self.tasks]
         # NaN until label statistics are known: an output that cannot be mistaken.
-        unknown = [np.nan if is_standardized(t) else 0.0 for t in self.tasks]
-        self.loss_weights = self._state("loss_weights", count, weights)
-        self.label_mean = self._state("label_mean", count, unknown, "float64")
-        self.label_scale = self._state(
-            "label_scale", count, np.add(unknown, 1.0), "float64"
-        )
-        self.frozen = self._state("frozen", count, np.zeros(count))
-        self.frozen_shared = self._state("frozen_shared", (1,), [0.0])
-
-    def _state(
-        self, name: str, shape: Shape, values: Any, dtype: str | None = None
-    ) -> Any:
-        def initial(shape: Shape, dtype: Any) -> Tensor:
-            return ops.reshape(ops.convert_to_tensor(values, dtype=dtype), shape)
-
-        return self.add_weight(
-            name=name, shape=shape, initializer=initial, dtype=dtype, trainable=False
-        )
+        mean = np.array([np.nan if is_standardized(t) else 0.0 for t in self.tasks])
+        self.loss_weights = add_state(self, "loss_weights", loss_weights)
+        self.label_mean = add_state(self, "label_mean", mean, dtype="float64")
+        self.label_scale = add_state(self, "label_scale", mean + 1.0, dtype="float64")
+        self.frozen = add_state(self, "frozen", np.zeros(len(self.tasks)))
+        self.frozen_shared = add_state(self, "frozen_shared", np.zeros(1))
 
     def call(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
         outputs: dict[int, Tensor] = {}
-        activated = self.activate(self.stack(inputs))
-        for group, stacked in zip(self.groups, activated, strict=True):
-            for position, index in enumerate(group.indices):
-                outputs[index] = stacked[:, position]
+        for group, logits in zip(self.groups, inputs, strict=True):
+            outputs |= self.outputs_of(group, logits)
         return self.by_name(outputs)
+
+    def outputs_of(self, group: HeadGroup, logits: Tensor) -> dict[int, Tensor]:
+        """Turns the logits of one group into outputs by position of the task.
+
+        Args:
+            group: One of `groups`, or one with some of its tasks only.
+            logits: Its logits, as in a call.
+        """
+        activated = self._activate(group, self._stacked(group, logits))
+        # One step, however many tasks there are.
+        slices = ops.unstack(activated, len(group.indices), axis=1)
+        return dict(zip(group.indices, slices, strict=True))
 
     def by_name(self, outputs: Mapping[int, Any]) -> dict[str, Any]:
         """Names what is keyed by position; auxiliary tasks are left out."""
@@ -99,11 +97,14 @@ class TaskOutputs(keras.layers.Layer):
         Returns:
             One tensor `(batch, tasks, ..., units)` a group.
         """
-        wide = [ops.cast(logits, self.compute_dtype) for logits in inputs]
         return [
-            ops.expand_dims(logits, 1) if group.own else logits
-            for group, logits in zip(self.groups, wide, strict=True)
+            self._stacked(group, logits)
+            for group, logits in zip(self.groups, inputs, strict=True)
         ]
+
+    def _stacked(self, group: HeadGroup, logits: Tensor) -> Tensor:
+        wide = ops.cast(logits, self.compute_dtype)
+        return ops.expand_dims(wide, 1) if group.own else wide
 
     def activate(self, stacked: Sequence[Tensor]) -> list[Tensor]:
         """Maps stacked logits to probabilities, and values to the label's unit."""

@@ -66,12 +66,6 @@ class GradientRecord(keras.metrics.Metric):
         means = sums[:, others].sum(axis=1) / total if total else [np.nan] * len(KINDS)
         return {f"gradient_{k}": float(v) for k, v in zip(KINDS, means, strict=True)}
 
-    def save_own_variables(self, store: Any) -> None:
-        """Saves nothing: sums over an epoch are no part of a model."""
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads nothing, as nothing was saved."""
-
 
 def pairs(gramian: Tensor) -> tuple[Tensor, Tensor]:
     """Compares the gradients of each pair of tasks.

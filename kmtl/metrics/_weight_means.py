@@ -1,7 +1,6 @@
 """The mean weights of tasks over the steps of an epoch."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -40,9 +39,3 @@ class WeightMeans(keras.metrics.Metric):
         means = np.where(counts > 0, sums, np.nan) / np.maximum(counts, 1)
         names = [f"{task}_weight" for task in self.tasks]
         return {name: float(v) for name, v in zip(names, means, strict=True)}
-
-    def save_own_variables(self, store: Any) -> None:
-        """Saves nothing: sums over an epoch are no part of a model."""
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads nothing, as nothing was saved."""

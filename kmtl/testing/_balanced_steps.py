@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import tensorflow as tf
 
+from kmtl._training._balancing_state import kept_where
 from kmtl._typing import Tensor
 from kmtl.balancing import Balancing, LossBalancing, State, Step
 from kmtl.layers._per_task import derive_seed
@@ -108,13 +109,8 @@ class Steps:
 
 
 def _kept(present: Tensor, new: State, old: State) -> State:
-    """The new state of the tasks that count, and the old one of the others."""
+    """Checks a new state; returns it as a model keeps it."""
     before, after = ({k: (v.shape, v.dtype) for k, v in s.items()} for s in (old, new))
     what = "a step must keep the names, shapes and dtypes of the state"
     check.require(after == before, f"{what}. Received: {after}, not {before}.")
-
-    def choose(one: Tensor, other: Tensor) -> Tensor:
-        counts = tf.reshape(present > 0, (-1, *[1] * (len(one.shape) - 1)))
-        return tf.where(counts, one, other)
-
-    return {name: choose(new[name], old[name]) for name in new}
+    return kept_where(present > 0, new, old)
