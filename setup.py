@@ -43,6 +43,18 @@ setup(
         "plot": [
             "matplotlib>=3.11",  # learning curves; 3.9 warns beside pyparsing 3.3
         ],
+        "serving": [
+            # The messages of TensorFlow Serving, for the gRPC client and warm-up files.
+            "tensorflow-serving-api>=2.21",  # the oldest that takes TensorFlow 2.21
+        ],
+        "onnx": [
+            "tf2onnx>=1.17",  # writes the file for Keras; 1.16 is bound to protobuf 3
+            "onnx>=1.23",  # checks its form; the oldest release tested
+            "onnxruntime>=1.32",  # compares it with Keras; the oldest release tested
+        ],
+        "openvino": [
+            "openvino>=2026.4",  # runs exports too; the oldest release tested
+        ],
         "bench": [
             "scikit-learn>=1.5",  # logistic regression, trees, exact ROC-AUC
         ],

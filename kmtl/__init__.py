@@ -24,13 +24,14 @@ from kmtl import (
     losses,
     metrics,
     regularizers,
+    serving,
     sharing,
     testing,
     trunks,
 )
 from kmtl._version import __version__
 from kmtl.builder import build_mtl_model
-from kmtl.export import export_saved_model
+from kmtl.export import export_saved_model, load
 from kmtl.features import TabularFeatures
 from kmtl.model import MTLModel
 from kmtl.surgery import add_task, remove_task
@@ -58,10 +59,12 @@ __all__ = [
     "data",
     "export_saved_model",
     "layers",
+    "load",
     "losses",
     "metrics",
     "regularizers",
     "remove_task",
+    "serving",
     "sharing",
     "testing",
     "trunks",

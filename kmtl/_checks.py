@@ -5,6 +5,7 @@ received and, where one is known, the remedy.
 """
 
 import difflib
+import importlib
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
@@ -196,3 +197,22 @@ def as_tuple(value: Any, subject: str) -> tuple[Any, ...]:
 def as_plain(value: Any) -> Any:
     """Turns a NumPy scalar into a Python one, which JSON can hold."""
     return value.item() if isinstance(value, np.generic) else value
+
+
+def import_extra(module: str, extra: str) -> Any:
+    """Imports a module of a package that `kmtl` does not always come with.
+
+    Args:
+        module: Its full name, e.g. `"onnx.checker"`.
+        extra: The extra of `kmtl` that installs it.
+
+    Raises:
+        ImportError: If it is not installed; the message says how to do that.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"This needs {module.split('.')[0]}; install it with "
+            f"`pip install 'kmtl[{extra}]'`. Received: {error}"
+        ) from error

@@ -67,10 +67,14 @@ class Parts(keras.Model):
         outputs = {id(tensor): tensor for tensor in [*self.stacked_logits(), *more]}
         return keras.Model(inputs, list(outputs.values()), name="heads")
 
+    @property
+    def marks(self) -> list[Representation]:
+        """The layers that mark where heads attach, in the order of the encoder."""
+        return [layer for layer in self.layers if isinstance(layer, Representation)]
+
     def _representation(self) -> Any:
         """Where heads attach: one tensor, or a list where they do at several places."""
-        marks = [layer for layer in self.layers if isinstance(layer, Representation)]
-        outputs = [mark.output for mark in marks]
+        outputs = [mark.output for mark in self.marks]
         return outputs[0] if len(outputs) == 1 else outputs
 
     def _given_inputs(self) -> list[Tensor]:

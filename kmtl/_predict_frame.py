@@ -1,32 +1,51 @@
 """Predictions as the columns of a DataFrame, in the values of the labels."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from kmtl._checks import check_unique
+from kmtl._typing import ByTask
 from kmtl.tasks import BinaryTask, MulticlassTask, Task, class_values
 
 
-def frame_columns(
-    task: Task, predicted: np.ndarray, probabilities: bool
-) -> dict[str, Any]:
-    """Returns the columns of one task.
+def predictions_frame(
+    tasks: Iterable[Task],
+    predictions: ByTask,
+    *,
+    index: pd.Index | None,
+    probabilities: bool,
+) -> pd.DataFrame:
+    """Returns predictions as a frame with one column a task.
 
     Args:
-        task: The task.
-        predicted: What `predict` gives for it.
+        tasks: The tasks that are predicted.
+        predictions: Arrays `(rows, ...)` by task name.
+        index: The index of the frame; `None` counts the rows.
         probabilities: Whether to add columns `<task>_<class>`.
 
     Raises:
-        ValueError: If the task does not have one prediction a row.
+        ValueError: If a task does not have one prediction a row, or two columns would
+            have one name.
     """
+    columns: dict[str, Any] = {}
+    for task in tasks:
+        added = _columns(task, predictions[task.name], probabilities)
+        check_unique([*columns, *added], "columns of the predictions")
+        columns.update(added)
+    return pd.DataFrame(columns, index=index)
+
+
+def _columns(task: Task, predicted: np.ndarray, probabilities: bool) -> dict[str, Any]:
     if predicted.ndim > 2 or (
         not isinstance(task, (BinaryTask, MulticlassTask)) and predicted.shape[1] > 1
     ):
         raise ValueError(
-            f"`predict_frame` needs one prediction a row for task {task.name!r}; use "
-            f"`predict`. Received: shape={predicted.shape}."
+            f"A frame needs one prediction a row for task {task.name!r}; use "
+            "`model.predict` or `client.predict_arrays`. "
+            f"Received: shape={predicted.shape}."
         )
     if isinstance(task, BinaryTask):
         classes = class_values(task) or (False, True)

@@ -9,10 +9,10 @@ import pandas as pd
 import tensorflow as tf
 from keras import ops
 
-from kmtl._checks import check_known_keys, check_unique
+from kmtl._checks import check_known_keys
 from kmtl._loss_view import LossView
 from kmtl._loss_weights import LossWeights
-from kmtl._predict_frame import frame_columns
+from kmtl._predict_frame import predictions_frame
 from kmtl._prepare import (
     adapt_labels,
     by_task,
@@ -248,16 +248,12 @@ class MTLModel(LossView):
         Raises:
             ValueError: If two columns would have one name; rename a task.
         """
-        index = x.index if isinstance(x, pd.DataFrame) else None
-        predictions = self.predict(x, **arguments)
-        columns: dict[str, Any] = {}
-        for task in self.tasks:
-            if task.auxiliary:
-                continue
-            added = frame_columns(task, predictions[task.name], probabilities)
-            check_unique([*columns, *added], "columns of the predictions")
-            columns.update(added)
-        return pd.DataFrame(columns, index=index)
+        return predictions_frame(
+            [task for task in self.tasks if not task.auxiliary],
+            self.predict(x, **arguments),
+            index=x.index if isinstance(x, pd.DataFrame) else None,
+            probabilities=probabilities,
+        )
 
     def adapt_labels(self, y: Any) -> None:
         """Sets mean and standard deviation of standardised regression labels.

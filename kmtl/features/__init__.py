@@ -3,6 +3,7 @@
 from kmtl.features._columns import (
     BooleanColumn,
     CategoricalColumn,
+    Column,
     DateColumn,
     NumericColumn,
     TextColumn,
@@ -12,6 +13,7 @@ from kmtl.features._tabular import TabularFeatures
 __all__ = [
     "BooleanColumn",
     "CategoricalColumn",
+    "Column",
     "DateColumn",
     "NumericColumn",
     "TabularFeatures",

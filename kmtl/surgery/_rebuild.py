@@ -22,11 +22,9 @@ from kmtl.layers import (
 )
 from kmtl.model import MTLModel
 from kmtl.surgery._optimizer import copied_optimizer, copy_optimizer_state
-from kmtl.surgery._slices import SliceChange
+from kmtl.surgery._slices import SliceChange, changed_slices
 from kmtl.tasks import Task
 
-# What a layer's config says by names of slices.
-_SLICES = ("tasks", "experts", "sources", "receivers")
 # What `TaskOutputs` keeps for each task.
 _BY_TASK = ("loss_weights", "label_mean", "label_scale", "frozen")
 
@@ -94,9 +92,7 @@ class Rebuild:
         return self._pairs[id(layer)][1]
 
     def _config(self, layer: keras.layers.Layer) -> Config:
-        config = layer.get_config()
-        if isinstance(layer, TaskModel):
-            config["template"] = layer.template  # with its values
+        config = layer_config(layer)
         if isinstance(layer, Coupling):
             names = self._encoder(self._slices or ())
             regularizer = layer.regularizer.for_tasks(names)
@@ -111,13 +107,8 @@ class Rebuild:
             config["columns"] = len(conditions(self._tasks))
         if isinstance(layer, Condition):
             config["columns"] = [self._column(place) for place in layer.columns]
-        if isinstance(layer, StackedLayer | TakeTasks):
-            of_encoder = layer.tasks == self._slices and isinstance(layer, TakeTasks)
-            change = self._encoder if of_encoder else self._heads
-            config["tasks"] = change(layer.tasks)
-        if isinstance(config.get("taken"), list):
-            config["taken"] = self._heads(config["taken"])
-        return config
+        of_head = slices_in_heads(layer, self._slices, self._encoder, self._heads)
+        return {**config, **of_head}
 
     def _renamed(self, name: str) -> str:
         """The name of a head's layer starts with the place of its group."""
@@ -164,8 +155,9 @@ class Rebuild:
 
 def representation_of(model: MTLModel) -> Representation:
     """The mark where a new head is attached: behind the whole trunk."""
-    marks = [layer for layer in model.layers if isinstance(layer, Representation)]
-    return max(marks, key=lambda m: len(keras.Model(model.input, m.output).layers))
+    return max(
+        model.marks, key=lambda m: len(keras.Model(model.input, m.output).layers)
+    )
 
 
 def moved_group(group: HeadGroup, places: Mapping[int, int]) -> HeadGroup:
@@ -181,13 +173,44 @@ def moved_group(group: HeadGroup, places: Mapping[int, int]) -> HeadGroup:
 
 
 def _marked(model: MTLModel) -> list[Tensor]:
-    return [x.output for x in model.layers if isinstance(x, Representation)]
+    return [mark.output for mark in model.marks]
+
+
+def layer_config(layer: keras.layers.Layer) -> Config:
+    """Returns the config of a layer, from which another one is made at once."""
+    config = layer.get_config()
+    if isinstance(layer, TaskModel):
+        config["template"] = layer.template  # with its values
+    return config
+
+
+def slices_in_heads(
+    layer: keras.layers.Layer,
+    slices: Sequence[str] | None,
+    encoder: SliceChange,
+    heads: SliceChange,
+) -> Config:
+    """Returns the entries of a head layer's config that name slices, changed.
+
+    Args:
+        layer: A layer behind the representation.
+        slices: Names of the slices of the representation, if it has any.
+        encoder: What becomes of those.
+        heads: What becomes of the slices of heads.
+    """
+    changed: Config = {}
+    if isinstance(layer, StackedLayer | TakeTasks):
+        of_encoder = isinstance(layer, TakeTasks) and layer.tasks == slices
+        changed["tasks"] = (encoder if of_encoder else heads)(layer.tasks)
+    if isinstance(layer, TakeTasks) and not isinstance(layer.taken, str):
+        changed["taken"] = heads(layer.taken)
+    return changed
 
 
 def _in_encoder(
     layer: keras.layers.Layer, config: Config, change: SliceChange
 ) -> Config:
-    changed = {key: change(config[key]) for key in _SLICES if config.get(key)}
+    changed = changed_slices(config, change)
     if isinstance(layer, TakeTasks):
         # Not `change(taken)`: what is taken for a new task comes last, like the task.
         taken = [name for old in layer.taken for name in change([old])[:1]]

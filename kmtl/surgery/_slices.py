@@ -3,9 +3,18 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from kmtl._typing import Config
 from kmtl.layers._stacked import owner_of
 
 SliceChange: TypeAlias = Callable[[Sequence[str]], list[str]]
+
+# What a layer's config says by names of slices.
+_SLICES = ("tasks", "experts", "sources", "receivers")
+
+
+def changed_slices(config: Config, change: SliceChange) -> Config:
+    """Returns the entries of a layer's config that name slices, changed."""
+    return {key: change(config[key]) for key in _SLICES if config.get(key)}
 
 
 def unchanged(names: Sequence[str]) -> list[str]:
@@ -37,9 +46,11 @@ def added(tasks: Sequence[str], new: str) -> SliceChange:
     return change
 
 
-def removed(task: str) -> SliceChange:
-    """Returns the change that drops the slices of a task."""
-    return lambda names: [name for name in names if owner_of(name) != task]
+def removed(*gone: str) -> SliceChange:
+    """Returns the change that drops the slices of some tasks, or some slices."""
+    return lambda names: [
+        name for name in names if owner_of(name) not in gone and name not in gone
+    ]
 
 
 def disowned(task: str, known: Sequence[str]) -> SliceChange:

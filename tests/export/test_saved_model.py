@@ -1,7 +1,5 @@
 """A SavedModel computes what Keras does, and a server never sees half of one."""
 
-import threading
-
 import keras
 import numpy as np
 import pandas as pd
@@ -10,7 +8,7 @@ import tensorflow as tf
 from small import TRUNK, build, fit, some_inputs, some_labels, some_tasks
 
 import kmtl
-from kmtl import BinaryTask, MulticlassTask, RegressionTask, export
+from kmtl import BinaryTask, MulticlassTask, RegressionTask
 
 
 def served(path, **inputs):
@@ -151,62 +149,6 @@ def test_a_loaded_model_exports_the_same(model, path, tmp_path):
     other = kmtl.export_saved_model(loaded, tmp_path / "exported")
     expected = served(path, inputs=some_inputs())
     assert_same(served(other, inputs=some_inputs()), expected)
-
-
-def pretend_to_write(_, folder):
-    folder.mkdir()
-    (folder / "saved_model.pb").write_text("half")
-
-
-def test_versions_are_numbered_from_one(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_write", pretend_to_write)
-    paths = [kmtl.export_saved_model(model, tmp_path / "new") for _ in range(3)]
-    assert [path.name for path in paths] == ["1", "2", "3"]
-
-
-def test_the_next_version_follows_the_highest(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_write", pretend_to_write)
-    for name in ("3", "10", "notes", "011x"):
-        (tmp_path / name).mkdir()
-    assert kmtl.export_saved_model(model, tmp_path).name == "11"
-
-
-def test_an_interrupted_export_leaves_nothing(model, tmp_path, monkeypatch):
-    def interrupted(model, folder):
-        pretend_to_write(model, folder)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(export, "_write", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        kmtl.export_saved_model(model, tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_no_version_is_visible_before_it_is_whole(model, tmp_path, monkeypatch):
-    visible = []
-
-    def watched(model, folder):
-        pretend_to_write(model, folder)
-        visible.extend(p.name for p in tmp_path.iterdir() if p.name.isdecimal())
-
-    monkeypatch.setattr(export, "_write", watched)
-    kmtl.export_saved_model(model, tmp_path)
-    assert visible == []
-    assert [p.name for p in tmp_path.iterdir()] == ["1"]
-
-
-def test_concurrent_exports_get_numbers_of_their_own(model, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_write", pretend_to_write)
-    threads = [
-        threading.Thread(target=kmtl.export_saved_model, args=(model, tmp_path))
-        for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(int(p.name) for p in tmp_path.iterdir()) == list(range(1, 9))
-    assert all((p / "saved_model.pb").exists() for p in tmp_path.iterdir())
 
 
 def test_only_models_of_kmtl_are_exported(tmp_path):

@@ -1,0 +1,126 @@
+"""Writes signatures as a SavedModel, under the exact names of inputs."""
+
+import keyword
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+# The published format of the file; TensorFlow's Python interface to it stops short of
+# what TensorFlow Serving reads: names of inputs that are no identifiers, and methods.
+from tensorflow.core.protobuf import saved_model_pb2
+
+from kmtl._typing import Tensor
+from kmtl.export._signatures import Signature
+
+
+def write_saved_model(
+    folder: Path, signatures: Sequence[Signature], resources: Sequence[keras.Model]
+) -> None:
+    """Writes a SavedModel.
+
+    In TensorFlow's Python interface only identifiers can be the names of inputs. So
+    others are written as `input_0`, `input_1`, ... and then renamed in the file. A
+    server, and Python after loading, takes them by their own names.
+
+    Keras' `ExportArchive` does the same but for the names, and traces every signature
+    twice, which takes long with hundreds of tasks.
+
+    Args:
+        folder: Where to write; must not exist.
+        signatures: What a server can be asked.
+        resources: The models whose weights and tables the signatures use.
+
+    Raises:
+        OSError: If the disk is full, say.
+    """
+    traced = {signature.name: _traced(signature) for signature in signatures}
+    root = tf.Module()
+    # What an optimizer keeps has no place on a server, and tables of words are in
+    # layers without weights.
+    root.weights = list(
+        {id(v): v for function in traced.values() for v in function.variables}.values()
+    )
+    root.layers = [x for model in resources for x in _leaves(model) if not x.weights]
+    try:
+        tf.saved_model.save(root, str(folder), traced)
+    except tf.errors.OpError as error:
+        raise OSError(
+            "The export was given up: `folder` must have room for the model, about as "
+            f"much as its weights take, twice. Received: {error.message}"
+        ) from error
+    _rename(folder / "saved_model.pb", signatures)
+
+
+def _leaves(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    if not isinstance(layer, keras.Model):
+        return [layer]
+    return [leaf for inner in layer.layers for leaf in _leaves(inner)]
+
+
+def _traced(signature: Signature) -> Any:
+    places = _places(signature)
+
+    @tf.function(autograph=False)
+    def run(**inputs: Tensor) -> dict[str, Tensor]:
+        return signature.function({places[p]: value for p, value in inputs.items()})
+
+    types = zip(places, signature.inputs.values(), strict=True)
+    specs = {
+        place: tf.TensorSpec(spec.shape, spec.dtype, name=place)
+        for place, spec in types
+    }
+    return run.get_concrete_function(**specs)
+
+
+def _places(signature: Signature) -> dict[str, str]:
+    """Maps the names under which inputs are written to their own."""
+    places: dict[str, str] = {}
+    for number, key in enumerate(signature.inputs):
+        place = key if _is_parameter(key) else f"input_{number}"
+        while place != key and place in signature.inputs:
+            place += "_"
+        places[place] = key
+    return places
+
+
+def _is_parameter(key: str) -> bool:
+    """Whether TensorFlow keeps a name as it is."""
+    is_plain = re.fullmatch("[A-Za-z][A-Za-z0-9_]*", key) is not None
+    return is_plain and not keyword.iskeyword(key)
+
+
+def _rename(file: Path, signatures: Sequence[Signature]) -> None:
+    saved = saved_model_pb2.SavedModel()
+    saved.ParseFromString(file.read_bytes())
+    graph = saved.meta_graphs[0]
+    wrappers = _wrappers(graph.object_graph_def)
+    for signature in signatures:
+        places = _places(signature)
+        definition = graph.signature_def[signature.name]
+        definition.method_name = signature.method
+        _rename_keys(definition.inputs, places)
+        arguments = wrappers[signature.name].argument_keywords
+        arguments[:] = [places[place] for place in arguments]
+    file.write_bytes(saved.SerializeToString())
+
+
+def _rename_keys(inputs: Any, places: Mapping[str, str]) -> None:
+    """Renames the keys of a signature definition, all at once: one may be another's."""
+    values = {key: inputs[place].SerializeToString() for place, key in places.items()}
+    inputs.clear()
+    for key, value in values.items():
+        inputs[key].ParseFromString(value)
+
+
+def _wrappers(graph: Any) -> dict[str, Any]:
+    """The functions behind the signatures, as Python's loader finds them, by name."""
+    roots = {child.local_name: child.node_id for child in graph.nodes[0].children}
+    children = graph.nodes[roots["signatures"]].children
+    return {
+        child.local_name: graph.nodes[child.node_id].bare_concrete_function
+        for child in children
+    }
