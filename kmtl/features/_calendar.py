@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from kmtl._typing import Config, Tensor
@@ -27,14 +28,15 @@ class CalendarParts(keras.layers.Layer):
             1970-01-01 00:00, NaN if missing.
 
     Returns:
-        List of int32 tensors of shape `(batch,)`, one a part wanted.
+        int32 tensor of shape `(batch, parts)`: the parts of the first column, then of
+        the next.
 
     Example:
         >>> import numpy as np
         >>> monday_noon = 4 * 86_400.0 + 12 * 3_600.0  # 5 January 1970
         >>> layer = CalendarParts([["month", "weekday", "hour"]])
-        >>> [int(code[0]) for code in layer([np.array([monday_noon])])]
-        [1, 1, 13]
+        >>> layer([np.array([monday_noon])]).numpy().tolist()
+        [[1, 1, 13]]
 
     Reference:
         Month of a day number: Hinnant, "chrono-Compatible Low-Level Date Algorithms",
@@ -45,18 +47,29 @@ class CalendarParts(keras.layers.Layer):
         super().__init__(**{"autocast": False, **kwargs})
         self.parts = [list(p) for p in parts]
 
-    def call(self, columns: Sequence[Tensor]) -> list[Tensor]:
-        codes = []
-        for seconds, parts in zip(columns, self.parts, strict=True):
-            known = ops.isfinite(seconds)
-            values = calendar_parts(ops.where(known, seconds, 0.0))
-            for part in parts:
-                code = ops.where(known, values[part] + 1, 0)
-                codes.append(ops.cast(code, "int32"))
-        return codes
+    def call(self, columns: Sequence[Tensor]) -> Tensor:
+        seconds = ops.stack(columns, axis=1)
+        known = ops.isfinite(seconds)
+        values = calendar_parts(ops.where(known, seconds, 0.0))
+        codes = [ops.where(known, value + 1, 0) for value in values.values()]
+        by_part = ops.cast(ops.concatenate(codes, axis=1), "int32")
+        return tf.gather(by_part, self._positions(), axis=1)
+
+    def compute_output_spec(self, columns: Sequence[Tensor]) -> keras.KerasTensor:
+        shape = (columns[0].shape[0], sum(map(len, self.parts)))
+        return keras.KerasTensor(shape, dtype="int32")
 
     def get_config(self) -> Config:
         return {**super().get_config(), "parts": self.parts}
+
+    def _positions(self) -> list[int]:
+        """Where the parts wanted are, if all columns of a part stand side by side."""
+        rows = list(DATE_PARTS)
+        return [
+            rows.index(part) * len(self.parts) + column
+            for column, wanted in enumerate(self.parts)
+            for part in wanted
+        ]
 
 
 def calendar_parts(seconds: Tensor) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from keras import ops
 
 from kmtl._typing import Tensor
 from kmtl.features._calendar import CalendarParts
+from kmtl.features._category_codes import CategoryCodes
 from kmtl.features._columns import (
     BooleanColumn,
     CategoricalColumn,
@@ -16,7 +17,6 @@ from kmtl.features._columns import (
     ScalarColumn,
     TextColumn,
 )
-from kmtl.features._convert import MISSING_INTEGER
 from kmtl.features._number_codes import NumberCodes
 from kmtl.features._standardize import StandardizeNumbers
 from kmtl.features._tokens import TextTokens
@@ -52,38 +52,31 @@ def _numeric(columns: Sequence[Column], inputs: Tensors) -> Tensor | None:
         centers=[c.center for c in scalars],
         scales=[c.scale for c in scalars],
         indicators=[i for i, c in enumerate(scalars) if c.indicator],
+        booleans=[i for i, c in enumerate(scalars) if isinstance(c, BooleanColumn)],
         name="numeric",
     )
-    return layer([_number(c, inputs[c.name]) for c in scalars])
-
-
-def _number(column: ScalarColumn, raw: Tensor) -> Tensor:
-    if not isinstance(column, BooleanColumn):
-        return raw
-    value = ops.cast(raw, "float64")
-    return ops.where(raw < 0, float("nan"), value)
+    return layer([inputs[c.name] for c in scalars])
 
 
 def _categorical(columns: Sequence[Column], inputs: Tensors) -> Tensor | None:
+    # A layer codes all its columns at once: an operation a column would take longer to
+    # start than to run on the few rows of a request.
     categorical = [c for c in columns if isinstance(c, CategoricalColumn)]
     recurring = [c for c in columns if isinstance(c, NumericColumn) and c.values]
     dated = [c for c in columns if isinstance(c, DateColumn) and c.parts]
-    codes = [ops.cast(_lookup(c)(inputs[c.name]), "int32") for c in categorical]
+    codes = []
+    if categorical:
+        layer = CategoryCodes([c.vocabulary for c in categorical], name="categories")
+        codes.append(layer([inputs[c.name] for c in categorical]))
     if recurring:
-        look_up = NumberCodes([c.values for c in recurring], name="recurring")
-        codes += look_up([inputs[c.name] for c in recurring])
+        layer = NumberCodes([c.values for c in recurring], name="recurring")
+        codes.append(layer([inputs[c.name] for c in recurring]))
     if dated:
-        parts = CalendarParts([c.parts for c in dated], name="calendar")
-        codes += parts([inputs[c.name] for c in dated])
-    return ops.stack(codes, axis=1) if codes else None
-
-
-def _lookup(column: CategoricalColumn) -> keras.layers.Layer:
-    if column.serving_dtype == "string":
-        return keras.layers.StringLookup(vocabulary=column.vocabulary, mask_token="")
-    return keras.layers.IntegerLookup(
-        vocabulary=column.vocabulary, mask_token=MISSING_INTEGER
-    )
+        layer = CalendarParts([c.parts for c in dated], name="calendar")
+        codes.append(layer([inputs[c.name] for c in dated]))
+    if len(codes) > 1:
+        return ops.concatenate(codes, axis=1)
+    return codes[0] if codes else None
 
 
 def _text(columns: Sequence[Column], inputs: Tensors) -> Tensor | None:

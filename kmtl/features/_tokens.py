@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from kmtl._typing import Config, Tensor
+from kmtl.features._code_table import code_table
 
 # Apostrophes join ("don't" -> "dont"), all other punctuation separates.
 _APOSTROPHES = "['\u2019]"
@@ -61,14 +61,12 @@ class TextTokens(keras.layers.Layer):
         self.tokens = tokens
         self.length = tokens if length is None else length
         self.supports_jit = False
-        self._lookup = keras.layers.StringLookup(
-            vocabulary=self.vocabulary, mask_token=""
-        )
+        self._table = code_table(self.vocabulary)
 
     def call(self, texts: Tensor) -> Tensor:
         words = split_words(texts)[:, : self.tokens]
         dense = words.to_tensor(default_value="", shape=(None, self.length))
-        return ops.cast(self._lookup(dense), "int32")
+        return self._table.lookup(dense)
 
     def compute_output_spec(self, texts: keras.KerasTensor) -> keras.KerasTensor:
         return keras.KerasTensor((texts.shape[0], self.length), dtype="int32")

@@ -102,6 +102,13 @@ def test_numbers_that_recur_get_codes():
     assert codes["categorical"].ravel().tolist() == [2, 3, 1, 1, 1, 1, 0]
 
 
+def test_columns_may_differ_in_how_many_numbers_recur():
+    many = np.repeat(np.arange(300.0), 10)
+    frame = pd.DataFrame({"few": many % 2, "many": many, "some": many % 5})
+    codes = TabularFeatures.from_frame(frame).encode(frame)["categorical"]
+    np.testing.assert_array_equal(codes, frame.to_numpy() + 2)
+
+
 def test_enormous_numbers_stay_finite():
     encoded = encode([0.0, 1e-300, 2e-300, 3e-300], other=[1e300, -1e300])
     assert np.isfinite(encoded["numeric"]).all()
@@ -206,6 +213,15 @@ def test_a_missing_date_has_the_first_codes_and_a_flag():
 
 def test_parts_that_do_not_vary_are_dropped():
     assert only_column(pd.date_range("2020-01-01", periods=9)).parts == ("weekday",)
+
+
+def test_parts_of_several_dates_come_date_by_date():
+    hours = pd.Series(pd.date_range("2020-01-01", periods=24, freq="h"))
+    days = pd.Series(pd.date_range("2020-01-01", periods=24, freq="5D"))
+    frame = pd.DataFrame({"hours": hours, "days": days})
+    codes = TabularFeatures.from_frame(frame).encode(frame)["categorical"]
+    expected = [hours.dt.hour + 1, days.dt.month, days.dt.day_of_week + 1]
+    np.testing.assert_array_equal(codes, np.stack(expected, axis=1))
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

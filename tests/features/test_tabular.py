@@ -155,6 +155,14 @@ def test_the_preprocessing_model_joins_another(features, frame):
     assert joined(features.raw_inputs(frame)).shape == (60, 3)
 
 
+# Keras forgets the names of inputs that are no names of layers, and goes by the keys.
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
+def test_the_preprocessing_model_is_saved(features, frame, tmp_path):
+    features.preprocessing_model().save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert_equal_encodings(features.encode(frame), loaded(features.raw_inputs(frame)))
+
+
 def test_the_preprocessing_model_exports(features, frame, tmp_path):
     model = features.preprocessing_model()
     model.export(tmp_path / "saved", verbose=False)
