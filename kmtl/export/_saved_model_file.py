@@ -1,5 +1,6 @@
 """Writes signatures as a SavedModel, under the exact names of inputs."""
 
+import collections
 import keyword
 import re
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,11 @@ import tensorflow as tf
 # what TensorFlow Serving reads: names of inputs that are no identifiers, and methods.
 from tensorflow.core.protobuf import saved_model_pb2
 
+from kmtl._checks import shorten
 from kmtl._typing import Tensor
 from kmtl.export._signatures import Signature
+
+_PYTHON = {"PyFunc", "PyFuncStateless", "EagerPyFunc"}
 
 
 def write_saved_model(
@@ -36,6 +40,7 @@ def write_saved_model(
 
     Raises:
         OSError: If the disk is full, say.
+        ValueError: If a layer is no graph.
     """
     traced = {signature.name: _traced(signature) for signature in signatures}
     root = tf.Module()
@@ -52,7 +57,11 @@ def write_saved_model(
             "The export was given up: `folder` must have room for the model, about as "
             f"much as its weights take, twice. Received: {error.message}"
         ) from error
-    _rename(folder / "saved_model.pb", signatures)
+    file = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    _check_is_graph(saved.meta_graphs[0].graph_def)
+    _rename(saved.meta_graphs[0], signatures)
+    file.write_bytes(saved.SerializeToString())
 
 
 def _leaves(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
@@ -78,10 +87,13 @@ def _traced(signature: Signature) -> Any:
 
 def _places(signature: Signature) -> dict[str, str]:
     """Maps the names under which inputs are written to their own."""
+    # TensorFlow tells names in a graph apart without regard to case.
+    lower = collections.Counter(key.lower() for key in signature.inputs)
     places: dict[str, str] = {}
     for number, key in enumerate(signature.inputs):
-        place = key if _is_parameter(key) else f"input_{number}"
-        while place != key and place in signature.inputs:
+        stays = _is_parameter(key) and lower[key.lower()] == 1
+        place = key if stays else f"input_{number}"
+        while not stays and place in lower:
             place += "_"
         places[place] = key
     return places
@@ -90,13 +102,23 @@ def _places(signature: Signature) -> dict[str, str]:
 def _is_parameter(key: str) -> bool:
     """Whether TensorFlow keeps a name as it is."""
     is_plain = re.fullmatch("[A-Za-z][A-Za-z0-9_]*", key) is not None
-    return is_plain and not keyword.iskeyword(key)
+    # `self` is a parameter of the function that traces.
+    return is_plain and key != "self" and not keyword.iskeyword(key)
 
 
-def _rename(file: Path, signatures: Sequence[Signature]) -> None:
-    saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString(file.read_bytes())
-    graph = saved.meta_graphs[0]
+def _check_is_graph(graph: Any) -> None:
+    """Raises `ValueError` if a layer calls Python, which a server has not got."""
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    found = [node.name for node in nodes if node.op in _PYTHON]
+    if found:
+        raise ValueError(
+            "The export was given up: layers must be made of TensorFlow's operations. "
+            f"Received: {shorten(found)}, which call Python (`tf.numpy_function`, "
+            "`tf.py_function`). Use `keras.ops` in their place."
+        )
+
+
+def _rename(graph: Any, signatures: Sequence[Signature]) -> None:
     wrappers = _wrappers(graph.object_graph_def)
     for signature in signatures:
         places = _places(signature)
@@ -105,7 +127,6 @@ def _rename(file: Path, signatures: Sequence[Signature]) -> None:
         _rename_keys(definition.inputs, places)
         arguments = wrappers[signature.name].argument_keywords
         arguments[:] = [places[place] for place in arguments]
-    file.write_bytes(saved.SerializeToString())
 
 
 def _rename_keys(inputs: Any, places: Mapping[str, str]) -> None:

@@ -27,7 +27,8 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
         raise ValueError(
             "`folder` must be on a disk of this machine: a version appears there by "
             f"renaming a folder, which object stores cannot. Received: {text!r}. "
-            "Export to a local folder and copy the version, `saved_model.pb` last."
+            "Export to a local folder, copy the version, and only then name it in the "
+            "`models.config` of the server."
         )
     base = Path(folder)
     if base.exists() and not base.is_dir():
