@@ -47,6 +47,14 @@ def build(tasks, *, seed=0, **options):
     return model
 
 
+def slice_of(layer, name, x):
+    """A layer of one slice of a stack, with the weights of that slice."""
+    single = type(layer).from_config({**layer.get_config(), "tasks": [name]})
+    single(x)
+    single.copy_slices(layer)
+    return single
+
+
 def fit(model, x, y, *, epochs=1, batch_size=12, **options):
     """Trains without shuffling; returns the logs of the last epoch."""
     history = model.fit(

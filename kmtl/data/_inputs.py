@@ -30,7 +30,7 @@ def encode_inputs(x: Any, specs: InputSpecs, features: TabularFeatures | None) -
         TypeError: If the form of `x` is not supported.
     """
     if features is not None and not _is_encoded(x, specs, features):
-        return features.encode(as_frame(x))
+        return features.encode(_as_frame(x))
     if isinstance(x, pd.DataFrame):
         raise TypeError(
             "`x` must be arrays: this model was not built from a frame. Received: a "
@@ -43,23 +43,20 @@ def encode_inputs(x: Any, specs: InputSpecs, features: TabularFeatures | None) -
     return checked
 
 
-def as_frame(x: Any) -> pd.DataFrame:
-    """Returns a frame, or a dict of columns as one.
+def raw_arrays(x: Any, features: TabularFeatures) -> dict[str, np.ndarray]:
+    """Turns a frame, or a dict of columns, into what a server takes.
+
+    Returns:
+        Arrays `(rows,)` by column name; text as UTF-8 bytes.
 
     Raises:
-        TypeError: If `x` is neither.
-        ValueError: If a column is not one value a row, or they differ in length.
+        TypeError: If `x` is neither, or a column holds something else than in the
+            training frame.
+        ValueError: If a column is missing, is not one value a row, has another length
+            or an infinite number.
     """
-    if isinstance(x, pd.DataFrame):
-        return x
-    if not isinstance(x, Mapping):
-        raise TypeError(
-            "`x` must be a DataFrame or a dict of columns: this model was built from a "
-            f"frame. Received: {type(x).__name__}."
-        )
-    columns = {name: _column(name, values) for name, values in x.items()}
-    _check_same_rows(columns)
-    return pd.DataFrame(columns)
+    tensors = features.raw_inputs(_as_frame(x))
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
 def rows_of(inputs: Mapping[str, np.ndarray]) -> int:
@@ -134,6 +131,19 @@ def _fits(shape: Shape, row_shape: Shape) -> bool:
 def _is_encoded(x: Any, specs: InputSpecs, features: TabularFeatures) -> bool:
     names = set(x) if isinstance(x, Mapping) else set()
     return names == set(specs) and names != set(features.names)
+
+
+def _as_frame(x: Any) -> pd.DataFrame:
+    if isinstance(x, pd.DataFrame):
+        return x
+    if not isinstance(x, Mapping):
+        raise TypeError(
+            "`x` must be a DataFrame or a dict of columns: this model was built from a "
+            f"frame. Received: {type(x).__name__}."
+        )
+    columns = {name: _column(name, values) for name, values in x.items()}
+    _check_same_rows(columns)
+    return pd.DataFrame(columns)
 
 
 def _column(name: str, values: Any) -> Any:

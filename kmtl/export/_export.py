@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from kmtl._checks import (
     as_tuple,
@@ -14,9 +15,10 @@ from kmtl._checks import (
     check_positive_integer,
 )
 from kmtl._prepare import check_adapted, prepare_inputs
+from kmtl.data._inputs import raw_arrays
 from kmtl.export._batching import check_batching, write_batching
 from kmtl.export._load import MODEL_FILE, load
-from kmtl.export._metadata import client_metadata, metadata, write_metadata
+from kmtl.export._metadata import metadata, write_metadata
 from kmtl.export._model_card import write_model_card
 from kmtl.export._onnx import write_onnx
 from kmtl.export._sample_rows import sample_rows
@@ -24,15 +26,16 @@ from kmtl.export._saved_model_file import write_saved_model
 from kmtl.export._served import Served
 from kmtl.export._session import Session
 from kmtl.export._signatures import Signature, signatures
-from kmtl.export._verify import verify
+from kmtl.export._verify import verify, verify_loaded
 from kmtl.export._versions import (
     check_folder,
     prune,
     rename_to_next_version,
     unfinished,
 )
-from kmtl.export._warm_up import replay_warm_up, write_warm_up
+from kmtl.export._warm_up import check_rows, replay_warm_up, write_warm_up
 from kmtl.model import MTLModel
+from kmtl.serving._description import description_of
 
 _MOST_TASKS_WITH_SIGNATURES = 20
 
@@ -112,21 +115,15 @@ def export_saved_model(  # noqa: PLR0913 - one keyword a file or signature
     if not isinstance(model, MTLModel):
         raise TypeError(f"`model` must be an MTLModel. Received: {model!r}.")
     check_adapted(model, "export_saved_model")
-    alone = _with_signatures(model, task_signatures)
-    check_positive_integer(1 if keep is None else keep, "keep")
-    check_positive_integer(top_k, "top_k")
-    check_flag(representation, "representation")
-    check_flag(onnx, "onnx")
-    if batching is not None:
-        check_batching(batching)
+    _check_options(top_k, representation, batching, onnx, keep)
     served = Served(model)
-    real = None if warm_up is None else _raw(served, warm_up)
+    real = None if warm_up is None else _real_rows(served, warm_up)
     offered = signatures(
         served,
-        alone,
+        _with_signatures(model, task_signatures),
         top_k=top_k,
         representation=representation,
-        description=client_metadata(model),
+        description=description_of(model),
     )
     known = metadata(model, signatures=[s.name for s in offered], metrics=metrics)
     base = check_folder(folder)
@@ -139,12 +136,24 @@ def export_saved_model(  # noqa: PLR0913 - one keyword a file or signature
             write_batching(version, batching)
         if onnx:
             write_onnx(model, version)
-        _check_loading(version)
         _check_answers(served, offered, version, real)
+        _check_loading(served, version)
         target = rename_to_next_version(version, base)
     if keep is not None:
         prune(base, keep)
     return target
+
+
+def _check_options(
+    top_k: Any, representation: Any, batching: Any, onnx: Any, keep: Any
+) -> None:
+    check_positive_integer(top_k, "top_k")
+    check_flag(representation, "representation")
+    if batching is not None:
+        check_batching(batching)
+    check_flag(onnx, "onnx")
+    if keep is not None:
+        check_positive_integer(keep, "keep")
 
 
 def _with_signatures(
@@ -161,12 +170,19 @@ def _with_signatures(
     return chosen
 
 
-def _raw(served: Served, rows: Any) -> dict[str, np.ndarray]:
+def _real_rows(served: Served, warm_up: Any) -> dict[str, np.ndarray]:
     """Returns rows as a server takes them, by name of the input."""
+    if isinstance(warm_up, tf.data.Dataset):
+        raise TypeError(
+            "`warm_up` must be a frame or arrays with some rows. Received: a dataset."
+        )
     features = served.model.features
     if features is None:
-        return dict(prepare_inputs(served.model, rows))
-    return {name: value.numpy() for name, value in features.raw_inputs(rows).items()}
+        raw = dict(prepare_inputs(served.model, warm_up))
+    else:
+        raw = raw_arrays(warm_up, features)
+    check_rows(raw)  # before all signatures are asked about all rows
+    return raw
 
 
 def _write_model(model: MTLModel, version: Path) -> None:
@@ -177,17 +193,21 @@ def _write_model(model: MTLModel, version: Path) -> None:
     model.save(version / MODEL_FILE)
 
 
-def _check_loading(version: Path) -> None:
+def _check_loading(served: Served, version: Path) -> None:
+    """Takes the Keras model out of the version, as those do who train on."""
     try:
-        load(version)
+        loaded = load(version)
     except (TypeError, ValueError) as error:
+        # Keras puts the cause behind what all was not loaded for it.
+        cause = str(error).rpartition("Exception encountered: ")[2].strip()
         raise ValueError(
             "The export was given up: the model must load again, in Keras' safe mode, "
             "so that training can go on from it. Put code of your own (`Lambda`, "
             "functions) into layers, losses and metrics with `get_config`, registered "
             "with `keras.saving.register_keras_serializable()`. "
-            f"Received: {str(error).strip().splitlines()[0]}"
+            f"Received: {cause.partition('. ')[0]}."
         ) from error
+    verify_loaded(served, loaded, sample_rows(served))
 
 
 def _check_answers(

@@ -7,8 +7,8 @@ import keras
 
 from kmtl._checks import check_positive_integer, shorten
 from kmtl.export._metadata import EXTRA
-from kmtl.export._versions import versions
 from kmtl.model import MTLModel
+from kmtl.serving._version_folders import version_folders
 
 MODEL_FILE = f"{EXTRA}/model.keras"
 
@@ -32,6 +32,7 @@ def load(folder: str | os.PathLike[str], version: int | None = None) -> MTLModel
     Raises:
         FileNotFoundError: If there is no such folder or version, or it was not written
             by `kmtl.export_saved_model`.
+        TypeError: If another model than an `MTLModel` was put there.
         ValueError: If `version` is no positive integer, or `folder` is a version
             already.
 
@@ -50,7 +51,7 @@ def load(folder: str | os.PathLike[str], version: int | None = None) -> MTLModel
             f"A version to load must hold {MODEL_FILE!r}, which "
             f"`kmtl.export_saved_model` writes. Received: {str(file.parents[1])!r}."
         )
-    model = keras.saving.load_model(file)
+    model = keras.saving.load_model(file, safe_mode=True)
     if not isinstance(model, MTLModel):
         raise TypeError(
             f"{MODEL_FILE!r} must hold an MTLModel. Received: {type(model).__name__}."
@@ -73,7 +74,7 @@ def _version_folder(folder: Path, version: int | None) -> Path:
             "`version` must be left out where `folder` is a version. "
             f"Received: folder={str(folder)!r}, version={version}."
         )
-    found = versions(folder)
+    found = version_folders(folder)
     if not found:
         raise FileNotFoundError(
             f"`folder` must hold versions of a model. Received: {str(folder)!r}, "
@@ -84,4 +85,4 @@ def _version_folder(folder: Path, version: int | None) -> Path:
             f"`version` must be one that is there. Received: {version}. "
             f"There are: {shorten(found)}."
         )
-    return folder / str(found[-1] if version is None else version)
+    return found[max(found) if version is None else version]

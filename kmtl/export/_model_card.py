@@ -180,10 +180,10 @@ def _request(inputs: Sequence[Config]) -> str:
     body = {"signature_name": "serving_default", "instances": [_row(inputs)]}
     url = "http://localhost:8501/v1/models/NAME:predict"
     command = f"curl {url} -d {shlex.quote(json.dumps(body, ensure_ascii=False))}"
+    lists = " Where it says `SHAPE`, nested lists of that shape belong."
     return (
         "Where TensorFlow Serving offers the model as NAME, this asks about one "
-        "made-up row. Where it says `SHAPE`, nested lists of that shape belong:"
-        f"\n\n{_block(command)}"
+        f"made-up row.{lists if 'SHAPE [' in command else ''}\n\n{_block(command)}"
     )
 
 
@@ -222,7 +222,8 @@ def _block(text: str) -> str:
 
 def _code(value: object) -> str:
     """Shows any text as it is in a cell of a table: pipes and backticks included."""
-    text = " ".join(str(value).split()).replace("|", "\\|")
+    text = " ".join(str(value).split()) or repr(value)  # blanks would not show
+    text = text.replace("|", "\\|")
     fence = _fence(text, shortest=1)
     return f"{fence}{text}{fence}" if len(fence) == 1 else f"{fence} {text} {fence}"
 

@@ -13,10 +13,10 @@ from keras import ops
 from kmtl._checks import import_extra, shorten
 from kmtl.export._encoding import encoding
 from kmtl.export._metadata import EXTRA
+from kmtl.export._verify import TOLERANCE, largest_error
 from kmtl.features import TabularFeatures
 from kmtl.model import MTLModel
 
-_TOLERANCE = 1e-5
 # Two sizes: the file must not hold on to that of the batch.
 _BATCHES = (1, 3)
 # Where a dimension may have any length.
@@ -150,9 +150,7 @@ def _check(core: keras.Model, features: TabularFeatures | None, path: Path) -> N
 
 
 def _compare(name: str, values: np.ndarray, wanted: np.ndarray) -> None:
-    scale = max(1.0, np.abs(wanted).max(initial=0.0))
-    close = {"rtol": 0.0, "atol": _TOLERANCE * scale, "equal_nan": True}
-    if values.shape != wanted.shape or not np.allclose(values, wanted, **close):
+    if not largest_error(values, wanted) <= TOLERANCE:  # nor NaN
         raise RuntimeError(
             f"The ONNX file must give what Keras computes for task {name!r}; export "
             f"the model with `onnx=False`. Received: {shorten(values.ravel(), 4)} "

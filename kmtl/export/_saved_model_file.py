@@ -44,12 +44,11 @@ def write_saved_model(
     """
     traced = {signature.name: _traced(signature) for signature in signatures}
     root = tf.Module()
-    # What an optimizer keeps has no place on a server, and tables of words are in
-    # layers without weights.
+    # Not the model: what an optimizer keeps has no place on a server.
     root.weights = list(
         {id(v): v for function in traced.values() for v in function.variables}.values()
     )
-    root.layers = [x for model in resources for x in _leaves(model) if not x.weights]
+    root.tables = _tables(resources)
     try:
         tf.saved_model.save(root, str(folder), traced)
     except tf.errors.OpError as error:
@@ -64,10 +63,27 @@ def write_saved_model(
     file.write_bytes(saved.SerializeToString())
 
 
-def _leaves(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    if not isinstance(layer, keras.Model):
-        return [layer]
-    return [leaf for inner in layer.layers for leaf in _leaves(inner)]
+def _tables(models: Sequence[keras.Model]) -> list[Any]:
+    """Returns the tables that layers look words and codes up in, at any depth.
+
+    TensorFlow follows the attributes of layers, but no lists, in which Keras keeps the
+    layers of a model.
+    """
+    kind = tf.saved_model.experimental.TrackableResource
+    followed = (keras.layers.Layer, dict, list, tuple, kind)
+    found: dict[int, Any] = {}
+    left: list[Any] = list(models)
+    while left:
+        part = left.pop()
+        if id(part) in found or not isinstance(part, followed):
+            continue
+        found[id(part)] = part
+        if isinstance(part, keras.layers.Layer):
+            left += vars(part).values()
+            left += tf.train.TrackableView(part).descendants()
+        elif not isinstance(part, kind):
+            left += part.values() if isinstance(part, dict) else part
+    return [part for part in found.values() if isinstance(part, kind)]
 
 
 def _traced(signature: Signature) -> Any:

@@ -41,7 +41,9 @@ class Signature:
         method: The method that a server offers it for.
         task_outputs: From what it gives to the outputs of tasks by name, as Keras gives
             them, masked where it does not say: an export checks itself by that. `None`
-            for one that gives no outputs of tasks.
+            for one that computes nothing.
+        in_keras: What Keras computes from raw inputs and that must equal; the outputs
+            of all tasks by default.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Signature:
     function: Callable[[Tensors], dict[str, Tensor]]
     method: str = PREDICT
     task_outputs: Callable[[Arrays], dict[str, np.ndarray]] | None = dict
+    in_keras: Callable[[Tensors], dict[str, Tensor]] | None = None
 
     @property
     def takes_examples(self) -> bool:
@@ -73,7 +76,6 @@ def signatures(
         representation: Whether there is a signature for what the heads see.
         description: What `describe` tells.
     """
-    examples = ExampleFormat(served.inputs, served.columns)
     tasks = [task for task in served.model.tasks if not task.auxiliary]
     found = [
         Signature("serving_default", served.inputs, served.outputs),
@@ -82,11 +84,11 @@ def signatures(
     ]
     if representation:
         found.append(_representation(served))
-    if examples.is_possible:
-        found.append(_serve_examples(served, examples))
+    if served.examples.is_possible:
+        found.append(_serve_examples(served))
     for task in tasks:
         if task.name in alone:
-            found += _of_task(served, task, examples)
+            found += _of_task(served, task)
     return found
 
 
@@ -126,19 +128,18 @@ def _describe(description: Mapping[str, Any]) -> Signature:
 
 
 def _representation(served: Served) -> Signature:
-    return Signature(
-        "representation", served.inputs, served.representation, task_outputs=None
-    )
+    run = served.representation
+    return Signature("representation", served.inputs, run, in_keras=run)
 
 
-def _serve_examples(served: Served, examples: ExampleFormat) -> Signature:
+def _serve_examples(served: Served) -> Signature:
     def serve_examples(inputs: Tensors) -> dict[str, Tensor]:
-        return served.outputs(examples.parse(inputs["inputs"]))
+        return served.outputs(served.examples.parse(inputs["inputs"]))
 
     return Signature("serve_examples", EXAMPLES, serve_examples)
 
 
-def _of_task(served: Served, task: Task, examples: ExampleFormat) -> list[Signature]:
+def _of_task(served: Served, task: Task) -> list[Signature]:
     """The signatures that compute one task only."""
     run = served.task(task.name)
     shape = served.model.output[task.name].shape
@@ -147,6 +148,7 @@ def _of_task(served: Served, task: Task, examples: ExampleFormat) -> list[Signat
             f"predict_{task.name}", served.inputs, lambda raw: {task.name: run(raw)}
         )
     ]
+    examples = served.examples
     # A server classifies and regresses with one value, or list of classes, a row.
     if examples.is_possible and len(shape) == 2:
         if class_names(task):

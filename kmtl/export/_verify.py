@@ -1,16 +1,19 @@
 """An export checks itself: a server's answers equal what Keras computes."""
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
+import tensorflow as tf
+from keras import ops
 
-from kmtl.export._examples import ExampleFormat
+from kmtl._typing import Tensor
 from kmtl.export._served import Served
 from kmtl.export._session import Session
-from kmtl.export._signatures import Signature
+from kmtl.export._signatures import Arrays, Signature, Tensors
 
-_TOLERANCE = 1e-5
+TOLERANCE = 1e-5
 # Float16 holds three digits; a graph that fuses operations rounds at other places.
 _HALF_TOLERANCE = 2e-2
 
@@ -39,44 +42,84 @@ def verify(
         for signature in signatures
         if signature.task_outputs is not None
     }
-    given, wanted = dict(raw), served.in_keras(raw)
-    serialized, rounded = given, wanted
+    given = {False: dict(raw)}  # by whether examples are taken
+    in_keras = {False: raw}
     if any(signature.takes_examples for signature in checked):
-        examples = ExampleFormat(served.inputs, served.columns)
-        serialized = {"inputs": examples.serialize(raw)}
-        rounded = served.in_keras(examples.rounded(raw))
-    answers = session.run_all(
-        {s.name: serialized if s.takes_examples else given for s in checked}
-    )
-    tolerance = _HALF_TOLERANCE if _is_half(served.model) else _TOLERANCE
+        given[True] = {"inputs": served.examples.serialize(raw)}
+        in_keras[True] = served.examples.rounded(raw)
+    wanted = functools.cache(lambda run, rows: _in_keras(run, in_keras[rows]))
+    answers = session.run_all({s.name: given[s.takes_examples] for s in checked})
+    tolerance = _tolerance(served)
     for signature, task_outputs in checked.items():
-        expected = rounded if signature.takes_examples else wanted
-        for task, values in task_outputs(answers[signature.name]).items():
-            _compare(signature.name, task, values, expected[task], tolerance)
+        run = signature.in_keras or served.outputs
+        expected = wanted(run, signature.takes_examples)
+        for key, values in task_outputs(answers[signature.name]).items():
+            _compare(f"{signature.name!r}, {key!r}", values, expected[key], tolerance)
+
+
+def verify_loaded(
+    served: Served, loaded: keras.Model, raw: Mapping[str, np.ndarray]
+) -> None:
+    """Asks the model that loads again about rows and compares.
+
+    Args:
+        served: What is served, of the model that was saved.
+        loaded: The model that was loaded.
+        raw: Raw inputs by name.
+
+    Raises:
+        RuntimeError: If it computes something else, as for `verify`.
+    """
+    wanted = _in_keras(served.outputs, raw)
+    again = _in_keras(lambda x: loaded(served.encoded(x), training=False), raw)
+    tolerance = _tolerance(served)
+    for task, values in again.items():
+        error = largest_error(values, wanted[task])
+        if not error <= tolerance:  # nor NaN
+            raise RuntimeError(
+                "The export was given up: the model must compute the same when it is "
+                f"loaded. Received: values of task {task!r} that differ by "
+                f"{error:.2g}. The `get_config` of a layer of your own must hold all "
+                "that its `__init__` takes."
+            )
+
+
+def largest_error(values: np.ndarray, wanted: np.ndarray) -> float:
+    """Returns the largest difference, of the largest number if that is above 1.
+
+    Masked values are not compared, NaN equals NaN, and of other shapes it is infinite.
+    """
+    if values.shape != wanted.shape:
+        return float("inf")
+    known = np.ma.getdata(values)
+    same = (known == wanted) | (np.isnan(known) & np.isnan(wanted))
+    left = ~(same | np.ma.getmaskarray(values))
+    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1.0)
+    return float(np.abs(known[left] - wanted[left]).max(initial=0.0) / largest)
+
+
+def _in_keras(
+    run: Callable[[Tensors], dict[str, Tensor]], raw: Arrays
+) -> dict[str, np.ndarray]:
+    """Runs a function of raw inputs operation by operation, not as a graph."""
+    with tf.device("CPU:0"):  # like `Session`
+        given = run({name: tf.constant(values) for name, values in raw.items()})
+    return {name: ops.convert_to_numpy(value) for name, value in given.items()}
 
 
 def _compare(
-    name: str, task: str, values: np.ndarray, wanted: np.ndarray, tolerance: float
+    name: str, values: np.ndarray, wanted: np.ndarray, tolerance: float
 ) -> None:
-    scale = max(1.0, np.abs(wanted).max(initial=0.0))
-    error = _largest_difference(values, wanted)
-    if not error <= tolerance * scale:
+    error = largest_error(values, wanted)
+    if not error <= tolerance:  # nor NaN
         raise RuntimeError(
-            f"The export was given up: signature {name!r} must give what Keras "
-            f"computes for task {task!r}. Received: values that differ by {error:.2g} "
-            f"(of {scale:.2g}). Layers that behave in another way outside Keras, such "
-            "as ones that draw random numbers in predictions, cannot be served."
+            f"The export was given up: signature {name} must give what Keras computes. "
+            f"Received: values that differ by {error:.2g}. Layers that behave in "
+            "another way outside Keras, such as ones that draw random numbers in "
+            "predictions, cannot be served."
         )
 
 
-def _largest_difference(values: np.ndarray, wanted: np.ndarray) -> float:
-    """Returns the largest difference where values are not masked; NaN equals NaN."""
-    if values.shape != wanted.shape:
-        return float("inf")
-    unknown = np.ma.getmaskarray(values) | (np.isnan(values) & np.isnan(wanted))
-    differences = np.where(unknown, 0.0, np.abs(np.ma.getdata(values) - wanted))
-    return float(differences.max(initial=0.0))
-
-
-def _is_half(model: keras.Model) -> bool:
-    return any("16" in layer.compute_dtype for layer in model.layers)
+def _tolerance(served: Served) -> float:
+    is_half = any("16" in layer.compute_dtype for layer in served.model.layers)
+    return _HALF_TOLERANCE if is_half else TOLERANCE

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from kmtl.serving._version_folders import numbered_folders, version_folders
+
 _UNFINISHED = ".export-"
 # An export takes minutes at most: what is older was left by a process that was killed.
 _ABANDONED_SECONDS = 24 * 60 * 60
@@ -42,15 +44,6 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     return base
 
 
-def versions(folder: Path) -> list[int]:
-    """Returns the numbers of the versions in a folder, in order."""
-    return sorted(
-        int(path.name)
-        for path in _numbered(folder)
-        if (path / "saved_model.pb").is_file()
-    )
-
-
 @contextlib.contextmanager
 def unfinished(base: Path) -> Iterator[Path]:
     """A folder on the same disk whose name no server takes for a version.
@@ -69,8 +62,7 @@ def unfinished(base: Path) -> Iterator[Path]:
 def rename_to_next_version(finished: Path, base: Path) -> Path:
     """Makes a folder the next version, with a number that no other export gets."""
     while True:
-        numbers = [int(path.name) for path in _numbered(base)]
-        target = base / str(max(numbers, default=0) + 1)
+        target = base / str(max(numbered_folders(base), default=0) + 1)
         try:
             finished.rename(target)
         except OSError:
@@ -82,14 +74,10 @@ def rename_to_next_version(finished: Path, base: Path) -> Path:
 
 def prune(base: Path, keep: int) -> None:
     """Removes all but the newest versions, each first renamed and then deleted."""
-    for number in versions(base)[:-keep]:
+    for path in list(version_folders(base).values())[:-keep]:
         # Another export may have pruned it already.
         with unfinished(base) as place, contextlib.suppress(FileNotFoundError):
-            (base / str(number)).rename(place)
-
-
-def _numbered(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if re.fullmatch("[0-9]+", path.name)]
+            path.rename(place)
 
 
 def _remove_abandoned(base: Path) -> None:

@@ -22,6 +22,7 @@ MOST_RECORDS = 1_000
 """`WarmupConsts` in `saved_model_warmup_util.h` of TensorFlow Serving; more are an
 error there."""
 
+# A server replays them each time that it loads the version.
 MOST_ROWS = 1_000
 _LOGS = {PREDICT: "predict_log", CLASSIFY: "classify_log", REGRESS: "regress_log"}
 
@@ -52,24 +53,28 @@ def write_warm_up(
         ValueError: If there are no rows, or too many.
     """
     logs = import_extra("tensorflow_serving.apis.prediction_log_pb2", "serving")
-    rows = len(next(iter(raw.values())))
-    if not 1 <= rows <= MOST_ROWS:
-        raise ValueError(
-            f"`warm_up` must have from 1 to {MOST_ROWS:,} rows, such as "
-            f"frame.head(64). Received: {rows:,} rows."
-        )
-    examples = ExampleFormat(served.inputs, served.columns)
+    check_rows(raw)
     requests = (
-        _log(logs.PredictionLog(), signature, batch, examples)
+        _log(logs.PredictionLog(), signature, batch, served.examples)
         for signature in signatures
         if signature.inputs is served.inputs or signature.takes_examples
-        for batch in _batches(raw, rows)
+        for batch in _batches(raw)
     )
     extra = folder / EXTRA
     extra.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(extra / FILE)) as file:
         for log in itertools.islice(requests, MOST_RECORDS):
             file.write(log.SerializeToString())
+
+
+def check_rows(raw: Mapping[str, np.ndarray]) -> None:
+    """Raises `ValueError` unless there are from 1 to 1,000 rows."""
+    rows = _count(raw)
+    if not 1 <= rows <= MOST_ROWS:
+        raise ValueError(
+            f"`warm_up` must have from 1 to {MOST_ROWS:,} rows, such as "
+            f"frame.head(64). Received: {rows:,} rows."
+        )
 
 
 def replay_warm_up(folder: Path, session: Session) -> int:
@@ -146,12 +151,14 @@ def _told_as_record(number: int) -> Iterator[None]:
         ) from error
 
 
-def _batches(
-    raw: Mapping[str, np.ndarray], rows: int
-) -> Iterator[Mapping[str, np.ndarray]]:
+def _batches(raw: Mapping[str, np.ndarray]) -> Iterator[Mapping[str, np.ndarray]]:
     yield {name: values[:1] for name, values in raw.items()}
-    if rows > 1:
+    if _count(raw) > 1:
         yield raw
+
+
+def _count(raw: Mapping[str, np.ndarray]) -> int:
+    return len(next(iter(raw.values())))
 
 
 def _log(

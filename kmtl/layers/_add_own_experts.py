@@ -92,9 +92,6 @@ class AddOwnExperts(StackedLayer, SharingWeights):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def slice_shape(self) -> Shape:
-        return (None, len(self.receivers), 1)
-
     def sharing_frame(self, values: np.ndarray | None) -> pd.DataFrame:
         del values
         weights = ops.convert_to_numpy(self._weights())

@@ -68,9 +68,6 @@ class MixStages(StackedLayer, SharingWeights):
     def compute_output_shape(self, input_shape: list[Shape]) -> Shape:
         return input_shape[0]
 
-    def slice_shape(self) -> Any:
-        return [(None, 1, None)] * self.mix.shape[1]
-
     def sharing_frame(self, values: np.ndarray | None) -> pd.DataFrame:
         """Returns the mix: a row for each task, a column for each stage."""
         del values

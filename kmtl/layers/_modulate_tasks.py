@@ -49,7 +49,6 @@ class ModulateTasks(StackedLayer, SharingWeights):
     def build(self, input_shape: Shape) -> None:
         if input_shape[-2] != 1:
             self.check_slices(input_shape)
-        self.rank = len(input_shape)
         self.gamma = self.add_stack("gamma", (input_shape[-1],), "ones")
         self.beta = self.add_stack("beta", (input_shape[-1],), "zeros")
 
@@ -59,9 +58,6 @@ class ModulateTasks(StackedLayer, SharingWeights):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-2], len(self.tasks), input_shape[-1])
-
-    def slice_shape(self) -> Shape:
-        return (*(None,) * (self.rank - 2), 1, self.gamma.shape[-1])
 
     def sharing_frame(self, values: np.ndarray | None) -> pd.DataFrame:
         """Returns a row for each task; columns `("gamma" or "beta", feature)`."""

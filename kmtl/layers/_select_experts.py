@@ -147,9 +147,6 @@ class SelectExperts(StackedLayer, SharingWeights):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], len(self.tasks), len(self.experts))
 
-    def slice_shape(self) -> Shape:
-        return (None, self.code_kernel.shape[1] if self.per_example else 1)
-
     def sharing_frame(self, values: np.ndarray | None) -> pd.DataFrame:
         return named_frame(values, self.tasks, self.experts)
 

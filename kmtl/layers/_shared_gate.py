@@ -67,8 +67,5 @@ class SharedGate(StackedLayer, SharingWeights):
         del task
         return True
 
-    def slice_shape(self) -> Shape:
-        return (None, self.kernel.shape[1])
-
     def sharing_frame(self, values: np.ndarray | None) -> pd.DataFrame:
         return named_frame(values, ["shared"], self.tasks)

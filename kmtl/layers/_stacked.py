@@ -58,19 +58,6 @@ class StackedLayer(keras.layers.Layer):
         """The weights by name; the first axis of each is that of the slices."""
         return {weight.name: weight for weight in self.weights}
 
-    def slice_shape(self) -> Shape:
-        """The shape of an input that one slice can be built on."""
-        raise NotImplementedError
-
-    def slice_task(self, index: int) -> Self:
-        """Returns a layer of the one slice, with a copy of its weights."""
-        config = {**self.get_config(), "tasks": [self.tasks[index]]}
-        single = type(self).from_config(config)
-        single.build(self.slice_shape())
-        for ours, theirs in zip(self.weights, single.weights, strict=True):
-            theirs.assign(ours[index : index + 1])
-        return single
-
     def copy_slices(self, source: Self) -> None:
         """Takes over the slices that another layer of this form has too, by name.
 

@@ -74,7 +74,6 @@ class StitchTasks(StackedLayer, SharingWeights):
 
     def build(self, input_shape: Shape) -> None:
         self._check_input(input_shape)
-        self.rank = len(input_shape)
         self.stitch = self.add_weight(
             name="stitch",
             shape=(len(self.tasks), self.subspaces, len(self.sources), self.subspaces),
@@ -114,17 +113,6 @@ class StitchTasks(StackedLayer, SharingWeights):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-2], len(self.tasks), input_shape[-1])
-
-    def slice_shape(self) -> Shape:
-        return (*(None,) * (self.rank - 2), len(self.sources), self.subspaces)
-
-    def slice_task(self, index: int) -> Self:
-        """Returns a layer that mixes the activations of all sources for one task."""
-        config = {**self.get_config(), "sources": list(self.sources)}
-        single = type(self).from_config({**config, "tasks": [self.tasks[index]]})
-        single.build(self.slice_shape())
-        single.stitch.assign(self.stitch[index : index + 1])
-        return single
 
     def carried(
         self, source: Self, values: np.ndarray, start: np.ndarray

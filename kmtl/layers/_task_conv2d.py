@@ -112,9 +112,6 @@ class TaskConv2D(StackedLayer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:3], len(self.tasks), self.filters)
 
-    def slice_shape(self) -> Shape:
-        return (None, None, None, self.kernel.shape[-2])
-
     def get_config(self) -> Config:
         return {
             **super().get_config(),

@@ -109,9 +109,6 @@ class TaskDense(StackedLayer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], len(self.tasks), self.units)
 
-    def slice_shape(self) -> Shape:
-        return (None, self.kernel.shape[1])
-
     def get_config(self) -> Config:
         return {
             **super().get_config(),

@@ -97,9 +97,6 @@ class TaskGate(StackedLayer, SharingWeights):
         del task
         return not self.has_room
 
-    def slice_shape(self) -> Shape:
-        return (None, self.kernel.shape[1])
-
     def sharing_frame(self, values: np.ndarray | None) -> pd.DataFrame:
         return named_frame(values, self.tasks, self.experts)
 

@@ -149,9 +149,6 @@ class TaskModel(StackedLayer):
         *rest, features = self.template.output_shape
         return (*rest, len(self.tasks), features)
 
-    def slice_shape(self) -> Shape:
-        return ()
-
     def get_config(self) -> Config:
         return {
             **super().get_config(),

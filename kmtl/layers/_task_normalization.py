@@ -16,7 +16,6 @@ class _TaskNormalization(StackedLayer):
     def build(self, input_shape: Shape) -> None:
         self.check_slices(input_shape)
         features = (input_shape[-1],)
-        self.rank = len(input_shape)
         # In full precision, like the statistics: see `call` of Keras' own layers.
         self.gamma = self.add_stack("gamma", features, "ones", autocast=False)
         self.beta = self.add_stack("beta", features, "zeros", autocast=False)
@@ -32,9 +31,6 @@ class _TaskNormalization(StackedLayer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
-
-    def slice_shape(self) -> Shape:
-        return (*(None,) * (self.rank - 2), 1, self.gamma.shape[-1])
 
 
 @keras.saving.register_keras_serializable(package="kmtl")

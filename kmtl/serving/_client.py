@@ -7,7 +7,12 @@ from typing import Any, Self, TypeVar
 import numpy as np
 import pandas as pd
 
-from kmtl._checks import check_count, check_positive, check_positive_integer
+from kmtl._checks import (
+    check_count,
+    check_number,
+    check_positive,
+    check_positive_integer,
+)
 from kmtl._predict_frame import predictions_frame
 from kmtl.serving._address import split_address
 from kmtl.serving._errors import NotServedError
@@ -38,10 +43,13 @@ class Client:
     Args:
         url: `"http://host:8501"` or `https://` for REST; `"grpc://host:8500"` or
             `grpcs://` for gRPC, which needs the extra `kmtl[serving]`. Certificates
-            are checked against those that the system trusts.
+            are checked: of `https://` against those that the system trusts, of
+            `grpcs://` against those that gRPC comes with, or the file that the
+            environment variable `GRPC_DEFAULT_SSL_ROOTS_FILE_PATH` names.
         model: The name the server has for the model.
         version: The version to ask; the newest by default.
-        timeout: Seconds to wait for an answer, of each batch.
+        timeout: Seconds to wait for the answer of each batch; by REST, for each part
+            of it.
 
     Raises:
         ImportError: If the extra is needed and not installed.
@@ -77,6 +85,7 @@ class Client:
             check_count(version, "version")
             version = int(version)
         check_positive(timeout, "timeout")
+        check_number(timeout, "timeout")
         self._url, self._model, self._version = url, model, version
         kind = RestTransport if address.scheme.startswith("http") else GrpcTransport
         self._transport = kind(address, model, timeout)

@@ -11,6 +11,7 @@ from kmtl._checks import (
     check_known_keys,
     check_mapping,
 )
+from kmtl.serving._version_folders import version_folders
 
 FILE = "models.config"
 
@@ -81,7 +82,7 @@ def write_models_config(
 def _models(folder: Path) -> dict[str, list[int]]:
     """Finds the versions of each model, by name."""
     found = {
-        path.name: _versions(path)
+        path.name: list(version_folders(path))
         for path in (sorted(folder.iterdir()) if folder.is_dir() else [])
         if path.is_dir()
     }
@@ -93,16 +94,6 @@ def _models(folder: Path) -> dict[str, list[int]]:
             f"Received: {str(folder)!r}."
         )
     return models
-
-
-def _versions(model: Path) -> list[int]:
-    return sorted(
-        int(path.name)
-        for path in model.iterdir()
-        if path.name.isascii()
-        and path.name.isdecimal()
-        and (path / "saved_model.pb").is_file()
-    )
 
 
 def _chosen(

@@ -4,6 +4,7 @@ import pytest
 from exported import model_of, raw_rows, unusual_frame
 
 import kmtl
+from kmtl.export._served import Served
 from kmtl.export._session import Session
 
 
@@ -15,6 +16,11 @@ def frame():
 @pytest.fixture(scope="session")
 def model(frame):
     return model_of(frame)
+
+
+@pytest.fixture(scope="session")
+def served(model):
+    return Served(model)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
-from exported import model_of, raw_rows, unusual_frame
+from exported import raw_rows
 
 import kmtl
 
@@ -72,25 +72,9 @@ def assert_same_outputs(outputs, expected):
 
 
 @pytest.fixture(scope="module")
-def frame():
-    return unusual_frame()
-
-
-@pytest.fixture(scope="module")
-def model(frame):
-    return model_of(frame)
-
-
-@pytest.fixture(scope="module")
-def expected(model, frame):
-    return model.predict(frame, verbose=0)
-
-
-@pytest.fixture(scope="module")
-def asked(model, frame, tmp_path_factory):
+def asked(model, raw, tmp_path_factory):
     folder = tmp_path_factory.mktemp("exported")
     version = kmtl.export_saved_model(model, folder, representation=True, top_k=2)
-    raw = raw_rows(model, frame)
     kept = {**raw, "since": raw["since"].astype("int64")}
     of_rows = [*OF_ROWS, *(f"predict_{task}" for task in TASKS)]
     requests = {

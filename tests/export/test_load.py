@@ -119,3 +119,15 @@ def test_code_is_not_exported(tmp_path):
     with pytest.raises(ValueError, match="Lambda"):
         kmtl.export_saved_model(model, tmp_path / "exported")
     assert list((tmp_path / "exported").iterdir()) == []
+
+
+class Unregistered(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+
+def test_what_cannot_be_loaded_is_named(tmp_path):
+    trunk = keras.Sequential([keras.Sequential([Unregistered()])])
+    model = build([BinaryTask("a")], trunk=trunk)
+    with pytest.raises(ValueError, match="Received: Could not locate class 'Unreg"):
+        kmtl.export_saved_model(model, tmp_path, task_signatures=False)

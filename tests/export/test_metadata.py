@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 import kmtl
-from kmtl.export._metadata import client_metadata, metadata, write_metadata
+from kmtl.export._metadata import metadata, write_metadata
 from kmtl.features._columns import column_from_config
 from kmtl.features._encode import raw_inputs
+from kmtl.serving._description import description_of
 
 FRAME = pd.DataFrame(
     {
@@ -65,7 +66,7 @@ def test_tasks_are_told_with_how_they_were_trained(model):
 
 
 def test_a_client_converts_frames_as_the_model_does(model):
-    inputs = client_metadata(model)["inputs"]
+    inputs = description_of(model)["inputs"]
     columns = [column_from_config(given["column"]) for given in inputs]
     ours = raw_inputs(columns, FRAME)
     expected = model.features.raw_inputs(FRAME)
@@ -77,13 +78,13 @@ def test_a_client_converts_frames_as_the_model_does(model):
 
 
 def test_a_client_gets_no_vocabularies(model):
-    columns = [given["column"] for given in client_metadata(model)["inputs"]]
+    columns = [given["column"] for given in description_of(model)["inputs"]]
     assert columns[2]["vocabulary"] == ["Rome"]
     assert not any(column.get("values") or column.get("edges") for column in columns)
 
 
 def test_kinds_of_tasks_are_those_a_client_knows(arrays_model):
-    tasks = client_metadata(arrays_model)["tasks"]
+    tasks = description_of(arrays_model)["tasks"]
     assert [(t["name"], t["kind"], t["classes"], t["shape"]) for t in tasks] == [
         ("a", "BinaryTask", None, [1]),
         ("b", "BinaryTask", None, [1]),
@@ -93,7 +94,7 @@ def test_kinds_of_tasks_are_those_a_client_knows(arrays_model):
 
 
 def test_inputs_that_are_arrays(arrays_model):
-    assert client_metadata(arrays_model)["inputs"] == [
+    assert description_of(arrays_model)["inputs"] == [
         {"name": "left", "dtype": "float32", "shape": [4], "column": None},
         {"name": "right", "dtype": "float32", "shape": [2], "column": None},
     ]

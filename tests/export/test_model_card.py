@@ -105,6 +105,12 @@ def test_arrays_are_told_by_shape(metadata):
     assert '"instances": [{"image": "SHAPE [28, 28, 1]", "words": [0]}]' in card
 
 
+def test_blanks_show(metadata):
+    blank = task("a", "MulticlassTask", classes=["", " ", "x"], shape=[3])
+    card = model_card({**metadata, "tasks": [blank], "metrics": {}})
+    assert row(card, "`a`")[3] == "`''`, `' '`, `x`"
+
+
 def test_signatures_are_told_once_for_all_tasks(card):
     assert row(card, "`predict_<task>`")[0] == "`predict_<task>`, of 1 task"
     assert row(card, "`labels`")[1] == "inputs by name"

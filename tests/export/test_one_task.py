@@ -191,7 +191,6 @@ def stacked(trunk, inputs, tasks):
     return keras.ops.stack([keras.layers.Dense(3)(inputs) for _ in tasks], axis=-2)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sharing", [attention, centred, stacked])
 def test_a_sharing_that_mixes_slices_unasked_runs_whole(sharing):
     assert_parts_equal(moved(build(some_tasks()[:2], sharing=sharing)))

@@ -8,7 +8,6 @@ import unicodedata
 import keras
 import numpy as np
 import pytest
-from exported import model_of, unusual_frame
 from small import build, some_inputs, some_tasks
 
 import kmtl
@@ -34,16 +33,6 @@ def assert_same(outputs, expected):
     for name, values in expected.items():
         assert outputs[name].dtype == np.float32
         np.testing.assert_allclose(outputs[name], values, rtol=1e-5, atol=1e-5)
-
-
-@pytest.fixture(scope="module")
-def frame():
-    return unusual_frame()
-
-
-@pytest.fixture(scope="module")
-def model(frame):
-    return model_of(frame)
 
 
 @pytest.fixture(scope="module")

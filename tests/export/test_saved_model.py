@@ -1,14 +1,19 @@
 """A SavedModel computes what Keras does, and a server never sees half of one."""
 
+import json
+
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 from small import TRUNK, build, fit, some_inputs, some_labels, some_tasks
 
 import kmtl
 from kmtl import BinaryTask, MulticlassTask, RegressionTask
+from kmtl.export._export import _with_signatures
+from kmtl.export._saved_model_file import write_saved_model
+from kmtl.export._session import Session
+from kmtl.export._signatures import Signature
 
 
 def served(path, **inputs):
@@ -93,53 +98,19 @@ def test_a_head_a_pixel(tmp_path):
     assert_same(served(path, inputs=x), model.predict(x, verbose=0))
 
 
-@pytest.fixture
-def frame():
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(
-        {
-            "size": rng.normal(size=60),
-            "count": rng.integers(0, 9, 60),
-            "city": rng.choice(["Rome", "Oslo", None], 60),
-            "open": rng.random(60) > 0.5,
-            "since": pd.date_range("2020-01-01", periods=60),
-        }
-    )
-    frame.loc[::7, "size"] = np.nan
-    frame["rich"] = np.where(frame["count"] > 4, "yes", "no")
-    frame["age"] = rng.normal(40.0, 10.0, 60)
-    return frame
-
-
-def test_raw_columns_of_a_frame(tmp_path, frame):
-    tasks = [BinaryTask("rich", positive="yes"), RegressionTask("age")]
-    model = kmtl.build_mtl_model(frame, tasks, trunk=TRUNK)
-    model.compile(run_eagerly=True)
-    path = kmtl.export_saved_model(model, tmp_path)
-    columns = model.features.raw_inputs(frame)
-    outputs = signature_of(path)(**columns)
-    outputs = {name: output.numpy() for name, output in outputs.items()}
-    assert set(columns) == {"size", "count", "city", "open", "since"}
-    assert_same(outputs, model.predict(frame, verbose=0))
-
-
 def test_outputs_are_float32_under_mixed_precision(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     model = build(some_tasks())
-    path = kmtl.export_saved_model(model, tmp_path)
     keras.config.set_dtype_policy("float32")
+    path = kmtl.export_saved_model(model, tmp_path)
     outputs = served(path, inputs=some_inputs())
     assert {output.dtype for output in outputs.values()} == {np.dtype("float32")}
 
 
+@pytest.mark.usefixtures("in_float64")
 def test_float64_models_serve_float32(tmp_path):
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    model = build([BinaryTask("a")])
-    path = kmtl.export_saved_model(model, tmp_path)
+    path = kmtl.export_saved_model(build([BinaryTask("a")]), tmp_path)
     outputs = served(path, inputs=some_inputs())
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
     assert outputs["a"].dtype == np.float32
 
 
@@ -156,10 +127,41 @@ def test_only_models_of_kmtl_are_exported(tmp_path):
         kmtl.export_saved_model(keras.Sequential(), tmp_path)
 
 
-def test_a_file_is_no_folder(model, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(NotADirectoryError, match="`folder` must be a folder"):
-        kmtl.export_saved_model(model, tmp_path / "file")
+def test_every_option_leaves_its_file(tmp_path):
+    pytest.importorskip("tensorflow_serving", reason="needs kmtl[serving]")
+    pytest.importorskip("tf2onnx", reason="needs kmtl[onnx]")
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_bytes(b"")
+    version = kmtl.export_saved_model(
+        build([BinaryTask("a")]),
+        tmp_path,
+        task_signatures=["a"],
+        representation=True,
+        warm_up=some_inputs(3),
+        batching={"max_batch_size": 8},
+        metrics={"a_auc": 0.75},
+        onnx=True,
+        keep=1,
+    )
+    known = json.loads((version / "assets.extra" / "kmtl.json").read_text("utf-8"))
+    assert list(tmp_path.iterdir()) == [version]
+    assert (version / "batching_params.pbtxt").is_file()
+    assert {path.name for path in (version / "assets.extra").iterdir()} == {
+        "kmtl.json",
+        "README.md",
+        "model.keras",
+        "model.onnx",
+        "tf_serving_warmup_requests",
+    }
+    assert known["metrics"] == {"a_auc": 0.75}
+    assert set(known["signatures"]) >= {"predict_a", "classify_a", "representation"}
+
+
+@pytest.mark.parametrize(("many", "by_default"), [(20, 20), (21, 0)])
+def test_tasks_of_large_models_have_no_signatures_by_default(many, by_default):
+    model = build([BinaryTask(f"task_{i}") for i in range(many)])
+    assert len(_with_signatures(model, None)) == by_default
+    assert len(_with_signatures(model, True)) == many
 
 
 def test_unknown_label_statistics_are_not_exported(tmp_path):
@@ -167,3 +169,54 @@ def test_unknown_label_statistics_are_not_exported(tmp_path):
     with pytest.raises(ValueError, match=r"`export_saved_model` needs .*\['age'\]"):
         kmtl.export_saved_model(model, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_python_or_a_graph_would_mix_up(tmp_path):
+    names = ["self", "Age", "age", "INPUT_0", "input_3", "a b", "a.b"]
+    inputs = dict.fromkeys(names, tf.TensorSpec((None,), tf.float32))
+    write_saved_model(tmp_path / "1", [Signature("echo", inputs, dict)], [])
+    given = {name: np.full(2, i, "float32") for i, name in enumerate(names)}
+    with Session(tmp_path / "1") as session:
+        assert {k: v[0] for k, v in session.run("echo", given).items()} == {
+            name: i for i, name in enumerate(names)
+        }
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (some_inputs(1_001), "from 1 to 1,000 rows"),
+        (tf.data.Dataset.from_tensors(some_inputs()), "Received: a dataset"),
+    ],
+)
+def test_a_warm_up_is_checked_before_anything_is_written(
+    model, tmp_path, rows, message
+):
+    with pytest.raises((TypeError, ValueError), match=message):
+        kmtl.export_saved_model(model, tmp_path / "exported", warm_up=rows)
+    assert not (tmp_path / "exported").exists()
+
+
+@keras.saving.register_keras_serializable("tests.export")
+class WeightsOfCodes(keras.layers.Layer):
+    """Looks codes up in a table that it keeps in a list, beside its weights."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        places = tf.lookup.KeyValueTensorInitializer([3, 7], [1, 2])
+        self.tables = [tf.lookup.StaticHashTable(places, default_value=0)]
+        self.kernel = self.add_weight(shape=(3, 4))
+
+    def call(self, codes):
+        return tf.gather(self.kernel, self.tables[0].lookup(codes))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape, 4)
+
+
+def test_tables_of_layers_with_weights_are_served(tmp_path):
+    codes = keras.Input((), dtype="int32", name="code")
+    model = build([BinaryTask("a")], inputs=codes, trunk=WeightsOfCodes())
+    path = kmtl.export_saved_model(model, tmp_path)
+    x = np.array([7, 3, 5], "int32")
+    assert_same(served(path, code=x), model.predict(x, verbose=0))

@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 from exported import ROWS
 
-from kmtl.export._examples import ExampleFormat
-from kmtl.export._served import Served
-
 RAW = ["serving_default", "predict_rich", "predict_age", "labels", "representation"]
 CLASSIFY = ["classify_rich", "classify_predict"]
 REGRESS = ["regress_age"]
@@ -20,9 +17,8 @@ FLOAT, STRING = 1, 7  # `DataType` in TensorFlow's types.proto
 
 
 @pytest.fixture(scope="module")
-def examples(model, raw):
-    served = Served(model)
-    return ExampleFormat(served.inputs, served.columns).serialize(raw)
+def examples(served, raw):
+    return served.examples.serialize(raw)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import kmtl
+from kmtl.export._examples import ExampleFormat
+
 
 def example(**lists):
     features = {
@@ -126,6 +129,16 @@ def test_examples_hold_columns_by_their_names(session, model, frame):
     outputs = session.run("serve_examples", {"inputs": [serialized]})
     for name, values in model.predict(row, verbose=0).items():
         assert_close(outputs[name], values)
+
+
+def test_dates_in_examples_are_whole_seconds():
+    column = kmtl.features.DateColumn(
+        name="since", aware=False, parts=(), center=0.0, scale=1.0
+    )
+    types = {"since": tf.TensorSpec((None,), tf.float64)}
+    kept = ExampleFormat(types, {"since": column})
+    rounded = kept.rounded({"since": np.array([1.75, -1.25, np.nan])})["since"]
+    np.testing.assert_array_equal(rounded, [1.0, -2.0, np.nan])
 
 
 def floats(series):

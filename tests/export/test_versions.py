@@ -7,19 +7,18 @@ import threading
 import time
 from pathlib import Path
 
-import keras
 import pytest
 from small import build
 
 import kmtl
-from kmtl import BinaryTask, RegressionTask
+from kmtl import BinaryTask
 from kmtl.export._versions import (
     check_folder,
     prune,
     rename_to_next_version,
     unfinished,
-    versions,
 )
+from kmtl.serving._version_folders import version_folders
 
 
 def export_to(base):
@@ -28,6 +27,10 @@ def export_to(base):
         folder.mkdir()
         (folder / "saved_model.pb").write_text("whole")
         return rename_to_next_version(folder, base)
+
+
+def versions(base):
+    return list(version_folders(base))
 
 
 def names(base):
@@ -59,7 +62,25 @@ def test_no_version_is_visible_before_it_is_whole(tmp_path):
     with unfinished(tmp_path) as folder:
         folder.mkdir()
         assert versions(tmp_path) == []
-        assert not [name for name in names(tmp_path) if name.isdecimal()]
+        assert [name[:8] for name in names(tmp_path)] == [".export-"]
+
+
+def test_a_version_appears_at_once(tmp_path):
+    with unfinished(tmp_path) as folder:
+        folder.mkdir()
+        version = rename_to_next_version(folder, tmp_path)
+        assert version.is_dir()
+        assert not folder.exists()  # it was moved: a copy is visible before it is whole
+
+
+def test_a_server_reads_zeros_too(tmp_path):
+    for name in ("007", "3"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "saved_model.pb").write_bytes(b"")
+    assert version_folders(tmp_path) == {3: tmp_path / "3", 7: tmp_path / "007"}
+    prune(tmp_path, keep=1)
+    assert names(tmp_path) == ["007"]
+    assert export_to(tmp_path).name == "8"
 
 
 def test_concurrent_exports_get_numbers_of_their_own(tmp_path):
@@ -109,18 +130,6 @@ def test_a_file_is_no_folder(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named():
     with pytest.raises(OSError, match="`folder` must be a folder that can be written"):
         check_folder("/proc/models")
-
-
-def test_only_models_of_kmtl_are_exported(tmp_path):
-    with pytest.raises(TypeError, match="`model` must be an MTLModel"):
-        kmtl.export_saved_model(keras.Sequential(), tmp_path)
-
-
-def test_unknown_label_statistics_are_not_exported(tmp_path):
-    model = build([RegressionTask("age")])
-    with pytest.raises(ValueError, match=r"`export_saved_model` needs .*\['age'\]"):
-        kmtl.export_saved_model(model, tmp_path)
-    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from exported import model_of, raw_rows, unusual_frame
@@ -10,12 +11,13 @@ from small import build, some_inputs
 
 import kmtl
 from kmtl.export import _warm_up
-from kmtl.export._metadata import client_metadata
+from kmtl.export._export import _real_rows
 from kmtl.export._saved_model_file import write_saved_model
 from kmtl.export._served import Served
 from kmtl.export._session import Session
 from kmtl.export._signatures import signatures
 from kmtl.export._warm_up import MOST_RECORDS, replay_warm_up, write_warm_up
+from kmtl.serving._description import description_of
 
 pytest.importorskip("tensorflow_serving", reason="needs kmtl[serving]")
 from tensorflow_serving.apis import prediction_log_pb2
@@ -32,7 +34,7 @@ def exported(model, folder):
         model.task_names,
         top_k=5,
         representation=False,
-        description=client_metadata(model),
+        description=description_of(model),
     )
     resources = [model] if model.features is None else [model, served.preprocessing]
     write_saved_model(folder, found, resources)
@@ -81,6 +83,14 @@ def write(folder, *records):
 def signature_of(record):
     kind = record.WhichOneof("log_type")
     return kind, getattr(record, kind).request.model_spec.signature_name
+
+
+@pytest.mark.parametrize("form", [pd.DataFrame, dict])
+def test_rows_are_given_as_to_predict(served, frame, raw, form):
+    found = _real_rows(served, form(frame))
+    assert found.keys() == raw.keys()
+    for name, values in raw.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 def test_every_signature_is_asked_about_one_row_and_about_all(records):

@@ -62,11 +62,6 @@ def test_initial_gates_follow_the_names_of_tasks_and_experts():
     np.testing.assert_array_equal(np.flip(gate(X), (1, 2)), other(X))
 
 
-def test_a_slice_of_a_gate_computes_the_same():
-    gate = TaskGate(NAMES, tasks=TASKS)
-    np.testing.assert_allclose(gate(X)[:, 1:], gate.slice_task(1)(X), rtol=1e-6)
-
-
 def test_a_gate_is_shown_by_tasks_and_experts():
     gate = TaskGate(NAMES, tasks=TASKS)
     frame = gate.sharing_frame(np.mean(gate(X), axis=0))

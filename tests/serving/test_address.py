@@ -55,7 +55,7 @@ def test_a_version_is_a_number(version):
         Client("http://localhost", "m", version=version)
 
 
-@pytest.mark.parametrize("timeout", [0, -1.0, None, "1s"])
-def test_a_timeout_is_positive(timeout):
-    with pytest.raises(ValueError, match="`timeout` must be positive"):
+@pytest.mark.parametrize("timeout", [0, -1.0, None, "1s", float("inf")])
+def test_a_timeout_is_positive_and_ends(timeout):
+    with pytest.raises(ValueError, match=r"`timeout` must be (positive|a finite)"):
         Client("http://localhost", "m", timeout=timeout)

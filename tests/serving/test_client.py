@@ -131,6 +131,25 @@ def test_a_model_of_someone_else(url, served, frame):
         client.predict(frame)
 
 
+@pytest.mark.parametrize("told", [{}, [1], "hello", {"format": 1, "inputs": [2]}])
+def test_a_description_of_someone_else(url, served, told):
+    other = StubSession([1, 2], lambda x: x)
+    other.description = told
+    served.models["other"] = {1: other}
+    message = "'describe' must answer what `kmtl.export_saved_model` writes"
+    with Client(url, "other") as client, pytest.raises(ValueError, match=message):
+        client.predict(np.eye(2))
+
+
+def test_an_export_of_a_newer_format(url, served):
+    newer = StubSession([1, 2], lambda x: x)
+    newer.description["format"] = 2
+    served.models["newer"] = {1: newer}
+    message = "exported by a newer kmtl: upgrade"
+    with Client(url, "newer") as client, pytest.raises(ValueError, match=message):
+        client.predict(np.eye(2))
+
+
 def test_the_name_of_a_model_may_be_anything(url, served, session, frame):
     name = "a model/with: 100 % möglich?"
     served.models[name] = {1: session}

@@ -67,9 +67,11 @@ def test_any_name_of_a_folder_is_kept(tmp_path):
 
 
 def test_the_file_is_replaced_whole(folder):
-    write_models_config(folder, versions={"clicks": [1]})
+    first = write_models_config(folder, versions={"clicks": [1]}).stat()
     before = set(folder.iterdir())
-    assert "versions" not in write_models_config(folder).read_text()
+    path = write_models_config(folder)
+    assert "versions" not in path.read_text()
+    assert path.stat().st_ino != first.st_ino  # another file, not this one rewritten
     assert set(folder.iterdir()) == before
 
 
