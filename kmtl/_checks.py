@@ -6,10 +6,12 @@ received and, where one is known, the remedy.
 
 import difflib
 import importlib
+import os
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -192,6 +194,19 @@ def as_tuple(value: Any, subject: str) -> tuple[Any, ...]:
     if isinstance(value, no_lists) or not isinstance(value, Iterable):
         raise ValueError(f"`{subject}` must be a list. Received: {value!r}.")
     return tuple(map(as_plain, value))
+
+
+def as_path(value: Any, subject: str) -> Path:
+    """Returns the path that a string or a path-like object names.
+
+    Raises:
+        TypeError: If it is neither, or empty, which would be the working directory.
+    """
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise TypeError(
+            f"`{subject}` must be a path, e.g. 'saved_models'. Received: {value!r}."
+        )
+    return Path(value)
 
 
 def as_plain(value: Any) -> Any:

@@ -98,7 +98,7 @@ def export_saved_model(  # noqa: PLR0913 - one keyword a file or signature
         The folder of the new version, `folder/<version>`, counted from 1.
 
     Raises:
-        TypeError: If `model` is not an `MTLModel`.
+        TypeError: If `model` is not an `MTLModel`, or `folder` no path.
         ValueError: If its label statistics are not known yet, or an argument is wrong.
         OSError: If `folder` is a file or cannot be written.
         RuntimeError: If what was written does not compute what Keras does.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import keras
 
-from kmtl._checks import check_positive_integer, shorten
+from kmtl._checks import as_path, check_positive_integer, shorten
 from kmtl.export._metadata import EXTRA
 from kmtl.model import MTLModel
 from kmtl.serving._version_folders import version_folders
@@ -32,7 +32,8 @@ def load(folder: str | os.PathLike[str], version: int | None = None) -> MTLModel
     Raises:
         FileNotFoundError: If there is no such folder or version, or it was not written
             by `kmtl.export_saved_model`.
-        TypeError: If another model than an `MTLModel` was put there.
+        TypeError: If `folder` is no path, or another model than an `MTLModel` was put
+            there.
         ValueError: If `version` is no positive integer, or `folder` is a version
             already.
 
@@ -45,7 +46,7 @@ def load(folder: str | os.PathLike[str], version: int | None = None) -> MTLModel
         >>> loaded.task_names
         ['a']
     """
-    file = _version_folder(Path(folder), version) / MODEL_FILE
+    file = _version_folder(as_path(folder, "folder"), version) / MODEL_FILE
     if not file.is_file():
         raise FileNotFoundError(
             f"A version to load must hold {MODEL_FILE!r}, which "

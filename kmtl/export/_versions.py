@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from kmtl._checks import as_path
 from kmtl.serving._version_folders import numbered_folders, version_folders
 
 _UNFINISHED = ".export-"
@@ -20,11 +21,12 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
     """Returns the folder of a model, made if absent.
 
     Raises:
+        TypeError: If it is no path.
         ValueError: If it is the address of a store that cannot rename folders.
         NotADirectoryError: If it is a file.
         OSError: If nothing can be written there.
     """
-    text = os.fspath(folder)
+    base, text = as_path(folder, "folder"), os.fspath(folder)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
         raise ValueError(
             "`folder` must be on a disk of this machine: a version appears there by "
@@ -32,7 +34,6 @@ def check_folder(folder: str | os.PathLike[str]) -> Path:
             "Export to a local folder, copy the version, and only then name it in the "
             "`models.config` of the server."
         )
-    base = Path(folder)
     if base.exists() and not base.is_dir():
         raise NotADirectoryError(f"`folder` must be a folder. Received: {text!r}.")
     try:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kmtl._checks import (
+    as_path,
     as_tuple,
     check_count,
     check_known_keys,
@@ -66,7 +67,7 @@ def write_models_config(
         `model_server_config.proto` and `server_core.cc` of
         https://github.com/tensorflow/serving.
     """
-    folder = Path(folder)
+    folder = as_path(folder, "folder")
     if not base_path.startswith("/") and "://" not in base_path:
         raise ValueError(
             "`base_path` must be an absolute path, or a URI, as the server sees it. "

@@ -132,6 +132,13 @@ def test_a_folder_that_cannot_be_written_is_named():
         check_folder("/proc/models")
 
 
+@pytest.mark.parametrize("folder", [None, "", b"models", 3])
+def test_what_is_no_path_is_refused(folder):
+    for use in (check_folder, kmtl.load, kmtl.serving.write_models_config):
+        with pytest.raises(TypeError, match="`folder` must be a path"):
+            use(folder)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
