@@ -38,7 +38,6 @@ class Served:
         if features is not None:
             self.columns = {column.name: column for column in features.columns}
             self.preprocessing = features.preprocessing_model()
-            # Traced once, and called by every signature: a third off the file.
             self._preprocess = tf.function(self.preprocessing, autograph=False)
             taken = self.preprocessing.input
         self.inputs = {
@@ -55,7 +54,9 @@ class Served:
 
     def encoded(self, raw: Mapping[str, Tensor]) -> Any:
         """Returns what the model takes for raw inputs by name."""
-        if self.preprocessing is not None:
+        if self.preprocessing is not None and tf.executing_eagerly():
+            return self.preprocessing(dict(raw))
+        if self.preprocessing is not None:  # traced once, for all signatures
             return self._preprocess(dict(raw))
         if isinstance(self.model.input, dict):
             return dict(raw)

@@ -21,6 +21,7 @@ from kmtl.tasks import Task
 
 Tensors: TypeAlias = Mapping[str, Tensor]
 Arrays: TypeAlias = Mapping[str, np.ndarray]
+Run: TypeAlias = Callable[[Tensors], dict[str, Tensor]]
 
 PREDICT = "tensorflow/serving/predict"
 CLASSIFY = "tensorflow/serving/classify"
@@ -48,7 +49,7 @@ class Signature:
 
     name: str
     inputs: Mapping[str, tf.TensorSpec]
-    function: Callable[[Tensors], dict[str, Tensor]]
+    function: Run
     method: str = PREDICT
     task_outputs: Callable[[Arrays], dict[str, np.ndarray]] | None = dict
     in_keras: Callable[[Tensors], dict[str, Tensor]] | None = None
@@ -77,27 +78,29 @@ def signatures(
         description: What `describe` tells.
     """
     tasks = [task for task in served.model.tasks if not task.auxiliary]
+    # Functions are traced once, whatever the number of signatures that call them.
+    run = tf.function(served.outputs, autograph=False)
     found = [
-        Signature("serving_default", served.inputs, served.outputs),
-        _labels(served, tasks, top_k),
+        Signature("serving_default", served.inputs, run),
+        _labels(served, run, tasks, top_k),
         _describe(description),
     ]
     if representation:
         found.append(_representation(served))
     if served.examples.is_possible:
-        found.append(_serve_examples(served))
+        found.append(_serve_examples(served, run))
     for task in tasks:
         if task.name in alone:
             found += _of_task(served, task)
     return found
 
 
-def _labels(served: Served, tasks: Sequence[Task], top_k: int) -> Signature:
+def _labels(served: Served, run: Run, tasks: Sequence[Task], top_k: int) -> Signature:
     of_classes = [task for task in tasks if class_names(task)]
     numbers = [task.name for task in tasks if not class_names(task)]
 
     def labels(raw: Tensors) -> dict[str, Tensor]:
-        outputs = served.outputs(raw)
+        outputs = run(raw)
         best = best_classes(of_classes, outputs, top_k)
         given = {name: outputs[name] for name in numbers}
         for name, (classes, scores) in best.items():
@@ -132,16 +135,16 @@ def _representation(served: Served) -> Signature:
     return Signature("representation", served.inputs, run, in_keras=run)
 
 
-def _serve_examples(served: Served) -> Signature:
+def _serve_examples(served: Served, run: Run) -> Signature:
     def serve_examples(inputs: Tensors) -> dict[str, Tensor]:
-        return served.outputs(served.examples.parse(inputs["inputs"]))
+        return run(served.examples.parse(inputs["inputs"]))
 
     return Signature("serve_examples", EXAMPLES, serve_examples)
 
 
 def _of_task(served: Served, task: Task) -> list[Signature]:
     """The signatures that compute one task only."""
-    run = served.task(task.name)
+    run = tf.function(served.task(task.name), autograph=False)
     shape = served.model.output[task.name].shape
     found = [
         Signature(

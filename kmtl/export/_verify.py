@@ -12,6 +12,7 @@ from kmtl._typing import Tensor
 from kmtl.export._served import Served
 from kmtl.export._session import Session
 from kmtl.export._signatures import Arrays, Signature, Tensors
+from kmtl.layers._task_outputs import is_standardized
 
 TOLERANCE = 1e-5
 # Float16 holds three digits; a graph that fuses operations rounds at other places.
@@ -33,9 +34,9 @@ def verify(
         raw: Raw inputs by name.
 
     Raises:
-        RuntimeError: If an answer differs from what Keras computes by more than 1e-5,
-            of the largest number in it if that is above 1 (2e-2 for models that compute
-            with 16 bits).
+        RuntimeError: If an answer differs from what Keras computes by more than 1e-5
+            (2e-2 for models that compute with 16 bits) of the largest number in it, of
+            1 if that is more, or of the labels' standard deviation if that is less.
     """
     checked = {
         signature: signature.task_outputs
@@ -49,12 +50,14 @@ def verify(
         in_keras[True] = served.examples.rounded(raw)
     wanted = functools.cache(lambda run, rows: _in_keras(run, in_keras[rows]))
     answers = session.run_all({s.name: given[s.takes_examples] for s in checked})
-    tolerance = _tolerance(served)
+    tolerance, least = _tolerance(served), _least_scales(served)
     for signature, task_outputs in checked.items():
         run = signature.in_keras or served.outputs
         expected = wanted(run, signature.takes_examples)
         for key, values in task_outputs(answers[signature.name]).items():
-            _compare(f"{signature.name!r}, {key!r}", values, expected[key], tolerance)
+            error = largest_error(values, expected[key], least.get(key, 1.0))
+            if not error <= tolerance:  # nor NaN
+                raise _wrong_answer(f"{signature.name!r}, {key!r}", error)
 
 
 def verify_loaded(
@@ -72,9 +75,9 @@ def verify_loaded(
     """
     wanted = _in_keras(served.outputs, raw)
     again = _in_keras(lambda x: loaded(served.encoded(x), training=False), raw)
-    tolerance = _tolerance(served)
+    tolerance, least = _tolerance(served), _least_scales(served)
     for task, values in again.items():
-        error = largest_error(values, wanted[task])
+        error = largest_error(values, wanted[task], least[task])
         if not error <= tolerance:  # nor NaN
             raise RuntimeError(
                 "The export was given up: the model must compute the same when it is "
@@ -84,8 +87,8 @@ def verify_loaded(
             )
 
 
-def largest_error(values: np.ndarray, wanted: np.ndarray) -> float:
-    """Returns the largest difference, of the largest number if that is above 1.
+def largest_error(values: np.ndarray, wanted: np.ndarray, least: float = 1.0) -> float:
+    """Returns the largest difference, of the largest number or `least` if that is more.
 
     Masked values are not compared, NaN equals NaN, and of other shapes it is infinite.
     """
@@ -94,7 +97,7 @@ def largest_error(values: np.ndarray, wanted: np.ndarray) -> float:
     known = np.ma.getdata(values)
     same = (known == wanted) | (np.isnan(known) & np.isnan(wanted))
     left = ~(same | np.ma.getmaskarray(values))
-    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=1.0)
+    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=least)
     return float(np.abs(known[left] - wanted[left]).max(initial=0.0) / largest)
 
 
@@ -107,17 +110,22 @@ def _in_keras(
     return {name: ops.convert_to_numpy(value) for name, value in given.items()}
 
 
-def _compare(
-    name: str, values: np.ndarray, wanted: np.ndarray, tolerance: float
-) -> None:
-    error = largest_error(values, wanted)
-    if not error <= tolerance:  # nor NaN
-        raise RuntimeError(
-            f"The export was given up: signature {name} must give what Keras computes. "
-            f"Received: values that differ by {error:.2g}. Layers that behave in "
-            "another way outside Keras, such as ones that draw random numbers in "
-            "predictions, cannot be served."
-        )
+def _wrong_answer(name: str, error: float) -> RuntimeError:
+    return RuntimeError(
+        f"The export was given up: signature {name} must give what Keras computes. "
+        f"Received: values that differ by {error:.2g}. Layers that behave in another "
+        "way outside Keras, such as ones that draw random numbers in predictions, "
+        "cannot be served."
+    )
+
+
+def _least_scales(served: Served) -> dict[str, float]:
+    """By task the scale of its labels, if they are standardised and it is below 1."""
+    _, scales = served.model.outputs_layer.label_statistics_on_host()
+    return {
+        task.name: min(1.0, float(scale)) if is_standardized(task) else 1.0
+        for task, scale in zip(served.model.tasks, scales, strict=True)
+    }
 
 
 def _tolerance(served: Served) -> float:

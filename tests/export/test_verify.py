@@ -81,9 +81,9 @@ def test_layers_that_call_python_are_refused(tmp_path):
 class Answers:
     """Answers as a session of an export does, but for one signature."""
 
-    def __init__(self, offered, wrong):
+    def __init__(self, offered, wrong, error=5e-5):
         self.offered = {signature.name: signature for signature in offered}
-        self.wrong = wrong
+        self.wrong, self.error = wrong, error
 
     def run_all(self, requests):
         return {name: self.answer(name, given) for name, given in requests.items()}
@@ -91,7 +91,7 @@ class Answers:
     def answer(self, name, given):
         tensors = {key: tf.constant(values) for key, values in given.items()}
         outputs = self.offered[name].function(tensors)
-        error = 5e-5 if name == self.wrong else 0.0
+        error = self.error if name == self.wrong else 0.0
         return {
             key: value.numpy() if value.dtype == tf.string else value.numpy() + error
             for key, value in outputs.items()
@@ -162,6 +162,16 @@ def test_every_signature_is_compared(served, offered, name):
 def test_errors_are_of_the_largest_number_or_of_one(values, wanted, error):
     found = largest_error(np.ma.asanyarray(values), np.array(wanted))
     np.testing.assert_equal(found, error)
+
+
+def test_errors_of_tiny_labels_are_of_their_scale():
+    model = build([RegressionTask("age")])
+    model.adapt_labels({"age": np.linspace(1e-9, 3e-9, 5)})
+    served = Served(model)
+    offered = signatures(served, [], top_k=5, representation=False, description={})
+    session = Answers(offered, wrong="serving_default", error=1e-12)
+    with pytest.raises(RuntimeError, match="signature 'serving_default', 'age'"):
+        verify(served, offered, session, {"inputs": some_inputs(3)})
 
 
 def test_a_warm_up_file_that_a_server_refuses_is_no_export(tmp_path, monkeypatch):
