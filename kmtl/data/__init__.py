@@ -10,8 +10,10 @@ from kmtl.data._datasets import (
     input_dataset,
     pack_dataset,
 )
+from kmtl.data._label_counts import label_counts
 from kmtl.data._pack import Packer
 from kmtl.data._resolve import resolve_task
+from kmtl.data._split import split
 
 __all__ = [
     "Adapter",
@@ -19,6 +21,8 @@ __all__ = [
     "check_ends",
     "encoded_labels",
     "input_dataset",
+    "label_counts",
     "pack_dataset",
     "resolve_task",
+    "split",
 ]

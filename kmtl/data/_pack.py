@@ -113,7 +113,7 @@ class Packer:
             else _all_missing(rows, shape)
             for task, shape in zip(self.tasks, self.shapes, strict=True)
         }
-        return [_counting(task, columns) for task in self.tasks]
+        return [counting_labels(task, columns) for task in self.tasks]
 
     @property
     def _names(self) -> list[str]:
@@ -161,7 +161,7 @@ def _all_missing(rows: int, shape: Shape) -> np.ndarray:
     return np.full((rows, *known), np.nan)
 
 
-def _counting(task: Task, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+def counting_labels(task: Task, columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Returns the labels of a task, missing where its condition does not hold."""
     labels = columns[task.name]
     if task.only_if is None:
