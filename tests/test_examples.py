@@ -65,6 +65,7 @@ def test_census_income_weighs_rows(run):
     )
 
 
+@pytest.mark.slow
 def test_multi_mnist_trains_compares_draws_and_serves(run, tmp_path):
     printed = run("multi_mnist.py", "--images=256", "--epochs=1")
     assert "single-task model: bottom_right" in printed
@@ -72,6 +73,7 @@ def test_multi_mnist_trains_compares_draws_and_serves(run, tmp_path):
     assert (tmp_path / "multi_mnist.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_reviews_train_compare_draw_and_serve(run, tmp_path):
     printed = run("reviews.py", "--rows=300", "--epochs=1")
     assert "single-task model: domain" in printed
