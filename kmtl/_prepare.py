@@ -11,7 +11,15 @@ import tensorflow as tf
 from kmtl._checks import shorten
 from kmtl._training import Trainer
 from kmtl._typing import ByTask
-from kmtl.data import Adapter, Packer, encoded_labels, input_dataset, pack_dataset
+from kmtl.data import (
+    Adapter,
+    Epoch,
+    Packer,
+    TaskSampler,
+    encoded_labels,
+    input_dataset,
+    pack_dataset,
+)
 
 
 def prepare(
@@ -50,6 +58,13 @@ def prepare(
     return packed, None
 
 
+def prepare_sampler(
+    model: Trainer, sampler: TaskSampler, epoch: Epoch, **options: Any
+) -> tf.data.Dataset:
+    """Returns packed batches of the epoch that is named; see `TaskSampler.dataset`."""
+    return sampler.dataset(_adapter(model), epoch, **options)
+
+
 def prepare_validation(model: Trainer, data: Any) -> Any:
     """Returns `validation_data` for Keras' `fit`."""
     if isinstance(data, tf.data.Dataset):
@@ -85,13 +100,15 @@ def adapt_labels(
 
     Args:
         model: The model.
-        x: A frame with label columns or a dataset, where `y` is `None`.
+        x: A frame with label columns, a dataset or a sampler, where `y` is `None`.
         y: Labels by task name.
         steps: How many batches of a dataset to read; all by default.
         only_unknown: Whether statistics that are known stay as they are.
     """
     adapter = _adapter(model)
-    if isinstance(x, tf.data.Dataset):
+    if isinstance(x, TaskSampler):
+        encoded = x.encoded_labels(adapter)
+    elif isinstance(x, tf.data.Dataset):
         encoded = encoded_labels(x, adapter, steps)
     else:
         encoded = adapter.packer.encode(adapter.labels(x, y))

@@ -20,11 +20,16 @@ from kmtl._prepare import (
     label_columns,
     prepare,
     prepare_inputs,
+    prepare_sampler,
     prepare_validation,
 )
 from kmtl._typing import ByTask
-from kmtl.callbacks._in_fit import evaluate_callbacks, fit_callbacks
-from kmtl.data import check_ends
+from kmtl.callbacks._in_fit import (
+    evaluate_callbacks,
+    fit_callbacks,
+    follow_epochs,
+)
+from kmtl.data import Epoch, TaskSampler, check_ends
 from kmtl.features import TabularFeatures
 from kmtl.tasks import Task
 
@@ -94,7 +99,8 @@ class MTLModel(LossView):
         same words.
 
         Args:
-            x: A DataFrame, an array, a dict of arrays, or a `tf.data.Dataset`.
+            x: A DataFrame, an array, a dict of arrays, a `tf.data.Dataset`, or what
+                `kmtl.data.sample_tasks` returns.
             y: Labels by task name, a dict or a DataFrame; left out, they are columns of
                 the frame `x`. A task left out is missing everywhere.
             sample_weight: One weight a row for all tasks, or a dict by task name; each
@@ -117,19 +123,21 @@ class MTLModel(LossView):
             FloatingPointError: If the loss of a task is not finite.
         """
         check_ends(x, arguments.get("steps_per_epoch"), "steps_per_epoch")
+        if isinstance(x, TaskSampler):
+            x.check_fit(y, arguments)
         check_ends(
             validation_data, arguments.get("validation_steps"), "validation_steps"
         )
         self._adapt_labels_once(x, y, arguments.get("steps_per_epoch"))
         self._warn_of_weight_as_feature(sample_weight)
-        x, y = prepare(
-            self,
-            x,
-            y,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            training=True,
-        )
+        callbacks = fit_callbacks(self, callbacks, verbose)
+        weights = {"sample_weight": sample_weight, "class_weight": class_weight}
+        if isinstance(x, TaskSampler):
+            epoch = Epoch()
+            callbacks = follow_epochs(callbacks, epoch)
+            x = prepare_sampler(self, x, epoch, **weights)
+        else:
+            x, y = prepare(self, x, y, training=True, **weights)
         if isinstance(x, tf.data.Dataset):
             arguments.setdefault("shuffle", False)  # Keras warns that it does nothing
         if validation_data is not None:
@@ -138,7 +146,7 @@ class MTLModel(LossView):
             x,
             y,
             validation_data=validation_data,
-            callbacks=fit_callbacks(self, callbacks, verbose),
+            callbacks=callbacks,
             verbose=verbose,
             **arguments,
         )
@@ -262,9 +270,9 @@ class MTLModel(LossView):
         from there. They stay until this is called.
 
         Args:
-            y: A frame with label columns, labels by task name, or a dataset.
+            y: A frame with label columns, labels by task name, a dataset or a sampler.
         """
-        if isinstance(y, tf.data.Dataset):
+        if isinstance(y, (tf.data.Dataset, TaskSampler)):
             adapt_labels(self, y, None)
         elif isinstance(y, pd.DataFrame):
             adapt_labels(self, None, label_columns(self, y))

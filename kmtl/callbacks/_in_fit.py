@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kmtl.callbacks._epoch_counter import EpochCounter
+from kmtl.callbacks._epoch_follower import EpochFollower, HasNumber
 from kmtl.callbacks._gradient_conflict import GradientConflict
 from kmtl.callbacks._non_finite import NonFiniteGuard
 from kmtl.callbacks._progress_bar import ProgressBar
@@ -25,6 +26,15 @@ def fit_callbacks(model: Any, callbacks: Any, verbose: Any) -> Any:
     model.stop_recording()  # of a `fit` that was interrupted
     _set_directions(model, given)
     return [NonFiniteGuard(), EpochCounter(), *given, *_bar(given, verbose)]
+
+
+def follow_epochs(callbacks: Any, epoch: HasNumber) -> Any:
+    """Returns callbacks that also note each epoch as it begins."""
+    follower = EpochFollower(epoch)
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(follower)
+        return callbacks
+    return [follower, *callbacks]
 
 
 def evaluate_callbacks(model: Any, callbacks: Any, verbose: Any) -> Any:

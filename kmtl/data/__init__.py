@@ -13,16 +13,24 @@ from kmtl.data._datasets import (
 from kmtl.data._label_counts import label_counts
 from kmtl.data._pack import Packer
 from kmtl.data._resolve import resolve_task
+from kmtl.data._sample_tasks import sample_tasks
 from kmtl.data._split import split
+from kmtl.data._task_column import pivot_labels, rows_by_task
+from kmtl.data._task_sampler import Epoch, TaskSampler
 
 __all__ = [
     "Adapter",
+    "Epoch",
     "Packer",
+    "TaskSampler",
     "check_ends",
     "encoded_labels",
     "input_dataset",
     "label_counts",
     "pack_dataset",
+    "pivot_labels",
     "resolve_task",
+    "rows_by_task",
+    "sample_tasks",
     "split",
 ]

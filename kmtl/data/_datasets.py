@@ -202,7 +202,7 @@ def _label_packer(
             )
             return tf.nest.flatten(packed)
 
-        template = _template(adapter, sample_weight, factors)
+        template = packed_template(adapter, sample_weight, factors)
         shapes = tf.nest.flatten(template)
         packed = tf.numpy_function(
             run, tf.nest.flatten(tensors), [packer.dtype] * len(shapes)
@@ -214,8 +214,10 @@ def _label_packer(
     return pack
 
 
-def _template(adapter: Adapter, sample_weight: Any, factors: Any) -> dict[str, Any]:
-    """The structure of packed labels, with static shapes in place of arrays."""
+def packed_template(
+    adapter: Adapter, sample_weight: Any, factors: Any
+) -> dict[str, Any]:
+    """Returns the structure of packed labels, with static shapes in place of arrays."""
     packer = adapter.packer
     labels = tuple(
         tf.TensorShape((None, len(g.indices), *packer.shapes[g.indices[0]]))

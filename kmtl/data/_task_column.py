@@ -1,0 +1,166 @@
+"""Frames whose rows belong to one task each, which a column names."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kmtl._checks import as_tuple, check_unique, did_you_mean, shorten
+from kmtl.tasks import Task
+
+
+def pivot_labels(
+    frame: pd.DataFrame,
+    *,
+    task: str,
+    label: str,
+    tasks: Sequence[str | Task] | None = None,
+) -> pd.DataFrame:
+    """Gives each task a label column of its own, missing in the rows of the others.
+
+    From a long to a wide form, as `pandas.DataFrame.pivot`, but rows stay rows. The
+    result is what `build_mtl_model`, `fit` and `evaluate` take.
+
+    Args:
+        frame: Rows of one task each.
+        task: The column that names the task of a row.
+        label: The column with the label of a row, of whichever task it is.
+        tasks: The tasks there are, or their names; by default those in the column,
+            sorted.
+
+    Returns:
+        The frame with one column a task in place of the columns `task` and `label`.
+
+    Raises:
+        ValueError: If a row names no task or an unknown one, or a column is missing or
+            there already.
+
+    Example:
+        >>> import kmtl, pandas as pd
+        >>> frame = pd.DataFrame(
+        ...     {"hours": [1, 4, 2], "school": ["a", "b", "a"], "score": [3, 9, 5]}
+        ... )
+        >>> kmtl.data.pivot_labels(frame, task="school", label="score")
+           hours    a    b
+        0      1  3.0  NaN
+        1      4  NaN  9.0
+        2      2  5.0  NaN
+    """
+    names, positions = _tasks_of_rows(frame, task, label, tasks)
+    rest = frame.drop(columns=[task, label])
+    _check_new(rest, names)
+    wide = {n: frame[label].where(positions == i) for i, n in enumerate(names)}
+    return pd.concat([rest, pd.DataFrame(wide, index=frame.index)], axis=1)
+
+
+def rows_by_task(
+    frame: pd.DataFrame,
+    *,
+    task: str,
+    label: str,
+    tasks: Sequence[str | Task] | None = None,
+) -> dict[str, tuple[pd.DataFrame, pd.Series]]:
+    """Splits a frame by task, as `sample_tasks` takes it.
+
+    Args:
+        frame: See `pivot_labels`, as for the others.
+        task: The column that names the task of a row.
+        label: The column with the label of a row.
+        tasks: The tasks there are, or their names. One without rows is an error.
+
+    Returns:
+        Rows and labels by task name.
+
+    Raises:
+        ValueError: As `pivot_labels`, and if a task that is given has no rows.
+
+    Example:
+        >>> import kmtl, pandas as pd
+        >>> frame = pd.DataFrame(
+        ...     {"hours": [1, 4, 2], "school": ["a", "b", "a"], "score": [3, 9, 5]}
+        ... )
+        >>> data = kmtl.data.rows_by_task(frame, task="school", label="score")
+        >>> kmtl.data.sample_tasks(data, "uniform", batch_size=2).table()["rows"]
+        task
+        a    2
+        b    1
+        Name: rows, dtype: int64
+    """
+    names, positions = _tasks_of_rows(frame, task, label, tasks)
+    counts = np.bincount(positions, minlength=len(names))
+    without = [name for name, count in zip(names, counts, strict=True) if not count]
+    if without:
+        raise ValueError(
+            f"Column {task!r} must name every task of `tasks`. Received: no rows of "
+            f"{shorten(without)}."
+        )
+    rest = frame.drop(columns=[task, label])
+    rows = np.split(np.argsort(positions, kind="stable"), np.cumsum(counts)[:-1])
+    return {
+        name: (rest.iloc[own], frame[label].iloc[own])
+        for name, own in zip(names, rows, strict=True)
+    }
+
+
+def _tasks_of_rows(
+    frame: pd.DataFrame, task: str, label: str, tasks: Sequence[str | Task] | None
+) -> tuple[list[str], np.ndarray]:
+    """Returns the names of tasks, and the position of each row's among them."""
+    _check_frame(frame, task, label)
+    codes, values = pd.factorize(frame[task])
+    if (codes < 0).any():
+        raise ValueError(
+            f"Column {task!r} must name a task in every row. Received: "
+            f"{np.count_nonzero(codes < 0)} rows without one, the first in row "
+            f"{np.argmin(codes)}."
+        )
+    found = [_name(value) for value in values]
+    check_unique(found, f"values of column {task!r}")
+    if tasks is None:
+        are_numbers = all(name.isdecimal() for name in found)
+        names = sorted(found, key=int if are_numbers else str)
+    else:
+        names = [t.name if isinstance(t, Task) else t for t in as_tuple(tasks, "tasks")]
+        check_unique(names, "tasks")
+        _check_known(task, dict(zip(found, np.bincount(codes), strict=True)), names)
+    return names, np.array([names.index(name) for name in found])[codes]
+
+
+def _name(value: Any) -> str:
+    is_whole = isinstance(value, float) and value.is_integer()
+    return str(int(value) if is_whole else value)
+
+
+def _check_frame(frame: pd.DataFrame, task: str, label: str) -> None:
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError(
+            f"`frame` must be a DataFrame. Received: {type(frame).__name__}."
+        )
+    for argument, name in {"task": task, "label": label}.items():
+        if name not in frame.columns:
+            raise ValueError(
+                f"`{argument}` names no column of the frame. Received: {name!r}."
+                f"{did_you_mean(name, frame.columns)} "
+                f"Columns: {shorten(frame.columns)}."
+            )
+    if not len(frame):
+        raise ValueError("`frame` must have at least one row. Received: no rows.")
+
+
+def _check_known(column: str, rows: Mapping[str, int], names: list[str]) -> None:
+    for name, count in rows.items():
+        if name not in names:
+            raise ValueError(
+                f"Column {column!r} names an unknown task. Received: {name!r} in "
+                f"{count} rows.{did_you_mean(name, names)} Tasks: {shorten(names)}."
+            )
+
+
+def _check_new(rest: pd.DataFrame, names: list[str]) -> None:
+    for name in names:
+        if name in rest.columns:
+            raise ValueError(
+                "A task must not have the name of a column of the frame. Received: "
+                f"{name!r}."
+            )

@@ -1,0 +1,191 @@
+"""The rows of several tasks in turn, as `fit` takes them."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from kmtl._checks import check_count, did_you_mean, shorten
+from kmtl._typing import ByTask
+from kmtl.data._adapter import Adapter
+from kmtl.data._draws import as_frame, draws_of
+from kmtl.data._schedule import ENDLESS, Schedule
+from kmtl.data._task_rows import RowsInMemory
+from kmtl.data._task_streams import RowsInDatasets
+
+
+@dataclass
+class Epoch:
+    """The epoch that `fit` is in: a dataset asks for it when it starts to be read."""
+
+    number: int = 0
+
+
+@dataclass(frozen=True, repr=False)
+class TaskSampler:
+    """Rows of several tasks; made by `kmtl.data.sample_tasks`, taken by `fit`.
+
+    What comes in a batch depends on the seed, the epoch and the step alone. So a
+    position is the number of batches so far, and `fit(sampler, initial_epoch=5)` goes
+    on as if the epochs before had run.
+    """
+
+    source: RowsInMemory | RowsInDatasets
+    schedule: Schedule
+    first_step: int = 0
+
+    @property
+    def task_names(self) -> list[str]:
+        """The names of the tasks that have rows."""
+        return list(self.schedule.sizes)
+
+    @property
+    def steps(self) -> int:
+        """Batches an epoch."""
+        return self.schedule.steps
+
+    def __repr__(self) -> str:
+        return (
+            f"TaskSampler({len(self.task_names)} tasks, strategy="
+            f"{self.schedule.strategy!r}, {self.steps} batches an epoch)"
+        )
+
+    def table(self, epoch: int = 0) -> pd.DataFrame:
+        """Tells how often the rows of each task are seen in an epoch.
+
+        Returns:
+            A frame by task: `size` (the rows it has; missing if they do not end),
+            `probability` (its share of the rows, or of the batches where each holds one
+            task), `rows` (drawn in the epoch) and `passes` (how often each of its rows
+            is seen on average).
+        """
+        check_count(epoch, "epoch")
+        return self.schedule.table(epoch)
+
+    def draws(self, epoch: int = 0) -> pd.DataFrame:
+        """Tells which rows an epoch draws, in their order.
+
+        Returns:
+            A frame with `batch`, `task` and `row`, the position in the data of the
+            task.
+
+        Raises:
+            ValueError: If the data are datasets, whose rows have no positions.
+        """
+        check_count(epoch, "epoch")
+        if isinstance(self.source, RowsInDatasets):
+            raise ValueError(
+                "`draws` needs data in memory: rows of datasets have no positions. "
+                f"Received: {self!r}."
+            )
+        return as_frame(draws_of(self.schedule, epoch), self.schedule)
+
+    def skip(self, step: int) -> "TaskSampler":
+        """Returns the rest of an epoch, to go on in the midst of one.
+
+        Args:
+            step: How many batches of the epoch to leave out.
+
+        Returns:
+            A sampler that `fit` takes for one epoch.
+
+        Raises:
+            ValueError: If an epoch has no batch behind them.
+
+        Example:
+            >>> import kmtl, numpy as np
+            >>> data = {"a": (np.zeros((6, 2)), np.arange(6) % 2)}
+            >>> sampler = kmtl.data.sample_tasks(data, batch_size=2)
+            >>> model = kmtl.build_mtl_model((2,), [kmtl.BinaryTask("a")])
+            >>> history = model.fit(sampler, epochs=2, verbose=0)
+            >>> divmod(int(model.optimizer.iterations), sampler.steps)  # epoch, step
+            (2, 0)
+            >>> history = model.fit(
+            ...     sampler.skip(1), initial_epoch=2, epochs=3, verbose=0
+            ... )
+            >>> int(model.optimizer.iterations)
+            8
+        """
+        check_count(step, "step")
+        if step >= self.steps:
+            raise ValueError(
+                f"`step` must be below the batches of an epoch, {self.steps}. "
+                f"Received: {step}. Use epoch, step = divmod(batches, sampler.steps)."
+            )
+        return dataclasses.replace(self, first_step=step)
+
+    def encoded_labels(self, adapter: Adapter) -> list[np.ndarray]:
+        """Returns the labels of every task of a model, each row once."""
+        self._check_tasks(adapter)
+        found = self.source.encoded_labels(adapter, self.steps)
+        return [found.get(task.name, np.empty(0)) for task in adapter.packer.tasks]
+
+    def dataset(
+        self,
+        adapter: Adapter,
+        epoch: Epoch,
+        *,
+        sample_weight: Any = None,
+        class_weight: ByTask | None = None,
+    ) -> tf.data.Dataset:
+        """Returns packed batches: read again and again, each time of the epoch named.
+
+        Args:
+            adapter: Knows tasks, inputs and features.
+            epoch: The epoch to read next.
+            sample_weight: The name of a column of every frame.
+            class_weight: Class weights by task name.
+        """
+        self._check_tasks(adapter)
+        read = self.source.reader(
+            adapter,
+            self.schedule,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+        )
+        steps = tf.data.Dataset.range(self.first_step, self.steps)
+
+        def one_epoch(_: Any) -> tf.data.Dataset:
+            number = tf.numpy_function(lambda: np.int64(epoch.number), [], tf.int64)
+            return read(number, steps)
+
+        count = tf.data.experimental.assert_cardinality(self.steps - self.first_step)
+        return tf.data.Dataset.range(1).flat_map(one_epoch).apply(count).prefetch(2)
+
+    def check_fit(self, y: Any, arguments: dict[str, Any]) -> None:
+        """Raises `ValueError` for arguments of `fit` that contradict the sampler."""
+        if y is not None:
+            raise ValueError(
+                "`y` must come from the data of `sample_tasks`. Received: "
+                f"x={self!r} and `y`."
+            )
+        if arguments.get("batch_size") is not None:
+            raise ValueError(
+                "`batch_size` must be given to `sample_tasks`. Received: "
+                f"batch_size={arguments['batch_size']} in `fit`."
+            )
+        if arguments.get("steps_per_epoch") not in (None, self.steps):
+            raise ValueError(
+                f"`steps_per_epoch` must be {self.steps}; pass `steps` to "
+                f"`sample_tasks`. Received: {arguments['steps_per_epoch']}."
+            )
+        epochs = arguments.get("epochs", 1) - arguments.get("initial_epoch", 0)
+        if self.first_step and epochs > 1:
+            raise ValueError(
+                "`epochs` must be `initial_epoch + 1` for the rest of one epoch, then "
+                f"go on with the whole sampler. Received: {epochs} epochs."
+            )
+
+    def _check_tasks(self, adapter: Adapter) -> None:
+        known = [task.name for task in adapter.packer.tasks]
+        for name, rows in self.schedule.sizes.items():
+            if name not in known:
+                count = "endless" if rows == ENDLESS else rows
+                raise ValueError(
+                    "`data` of `sample_tasks` names an unknown task. Received: "
+                    f"{name!r}, {count} rows.{did_you_mean(name, known)} "
+                    f"Known: {shorten(known)}."
+                )
