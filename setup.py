@@ -28,6 +28,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "pyarrow>=26",  # tables in Parquet files
             "pytest>=8",  # `pyproject.toml` is written for it
             "pytest-xdist>=3.8",  # tests on all cores; most of their time is tracing
             "scikit-learn>=1.5",  # the referee of metrics: exact ROC-AUC
@@ -46,6 +47,9 @@ setup(
         "serving": [
             # The messages of TensorFlow Serving, for the gRPC client and warm-up files.
             "tensorflow-serving-api>=2.21",  # the oldest that takes TensorFlow 2.21
+        ],
+        "parquet": [
+            "pyarrow>=26",  # reads Parquet in chunks; the oldest release tested
         ],
         "onnx": [
             "tf2onnx>=1.17",  # writes the file for Keras; 1.16 is bound to protobuf 3

@@ -14,12 +14,17 @@ from kmtl._typing import ByTask
 from kmtl.data import (
     Adapter,
     Epoch,
+    Feed,
     Packer,
+    Source,
+    SourceStream,
     TaskSampler,
     encoded_labels,
     input_dataset,
     pack_dataset,
 )
+from kmtl.features._moments import Moments
+from kmtl.layers._task_outputs import is_standardized
 
 
 def prepare(
@@ -31,11 +36,27 @@ def prepare(
     class_weight: ByTask | None = None,
     training: bool,
     whole: bool = True,
+    feed: Feed | None = None,
 ) -> tuple[Any, Any]:
     """Returns inputs and packed labels, or a dataset of both and `None`.
 
-    `whole` says that these are all rows, not one batch of them.
+    `whole` says that these are all rows, not one batch of them; `feed` how the rows of
+    a source are fed.
     """
+    if isinstance(x, Source):
+        if y is not None:
+            raise ValueError(
+                "`y` must be columns of the source `x`. Received: a source and `y`."
+            )
+        stream = SourceStream(
+            x,
+            _adapter(model),
+            feed or Feed(),
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            training=training,
+        )
+        return stream.dataset(), None
     if not isinstance(x, tf.data.Dataset):
         _refuse_generators(x)
         inputs, packed = _adapter(model).batch(
@@ -65,23 +86,26 @@ def prepare_sampler(
     return sampler.dataset(_adapter(model), epoch, **options)
 
 
-def prepare_validation(model: Trainer, data: Any) -> Any:
+def prepare_validation(model: Trainer, data: Any, feed: Feed | None = None) -> Any:
     """Returns `validation_data` for Keras' `fit`."""
-    if isinstance(data, tf.data.Dataset):
-        return prepare(model, data, None, training=False)[0]
+    if isinstance(data, (tf.data.Dataset, Source)):
+        return prepare(model, data, None, training=False, feed=feed)[0]
     if isinstance(data, pd.DataFrame):
         data = (data,)
     if not isinstance(data, (tuple, list)) or not 1 <= len(data) <= 3:
         raise ValueError(
-            "`validation_data` must be a DataFrame, (x, y), (x, y, sample_weight) "
-            f"or a tf.data.Dataset. Received: {type(data).__name__}."
+            "`validation_data` must be a DataFrame, (x, y), (x, y, sample_weight), a "
+            f"source or a tf.data.Dataset. Received: {type(data).__name__}."
         )
     x, y, weight = (*data, None, None)[:3]
-    return prepare(model, x, y, sample_weight=weight, training=False)
+    return prepare(model, x, y, sample_weight=weight, training=False, feed=feed)
 
 
-def prepare_inputs(model: Trainer, x: Any) -> Any:
+def prepare_inputs(model: Trainer, x: Any, feed: Feed | None = None) -> Any:
     """Returns encoded inputs for Keras' `predict`."""
+    if isinstance(x, Source):
+        stream = SourceStream(x, _adapter(model), feed or Feed(), labelled=False)
+        return stream.dataset()
     if isinstance(x, tf.data.Dataset):
         return input_dataset(x, _adapter(model))
     _refuse_generators(x)
@@ -100,12 +124,16 @@ def adapt_labels(
 
     Args:
         model: The model.
-        x: A frame with label columns, a dataset or a sampler, where `y` is `None`.
+        x: A frame with label columns, a source, a dataset or a sampler, where `y` is
+            `None`.
         y: Labels by task name.
         steps: How many batches of a dataset to read; all by default.
         only_unknown: Whether statistics that are known stay as they are.
     """
     adapter = _adapter(model)
+    if isinstance(x, Source):
+        _adapt_to_source(model, x, only_unknown=only_unknown)
+        return
     if isinstance(x, TaskSampler):
         encoded = x.encoded_labels(adapter)
     elif isinstance(x, tf.data.Dataset):
@@ -113,6 +141,18 @@ def adapt_labels(
     else:
         encoded = adapter.packer.encode(adapter.labels(x, y))
     model.outputs_layer.adapt_labels(encoded, only_unknown=only_unknown)
+
+
+def _adapt_to_source(model: Trainer, source: Source, *, only_unknown: bool) -> None:
+    layer, adapter = model.outputs_layer, _adapter(model)
+    if not any(map(is_standardized, layer.tasks)):
+        return
+    moments = [Moments() for _ in layer.tasks]
+    for frame in source.frames({task.column for task in layer.tasks}):
+        encoded = adapter.packer.encode(adapter.labels(frame, None))
+        pairs = zip(moments, layer.label_moments(encoded), strict=True)
+        moments = [sum_so_far + found for sum_so_far, found in pairs]
+    layer.adapt_moments(moments, only_unknown=only_unknown)
 
 
 def label_columns(model: Trainer, frame: pd.DataFrame) -> pd.DataFrame:

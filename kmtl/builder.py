@@ -12,7 +12,7 @@ from kmtl._checks import check_units
 from kmtl._heads import Heads, has_task_axis, mark
 from kmtl._typing import ByTask, Tensor
 from kmtl.balancing import Balancing
-from kmtl.data import resolve_task
+from kmtl.data import LabelScan, Source, resolve_task
 from kmtl.features import TabularFeatures
 from kmtl.features._encode import check_frame
 from kmtl.layers import TabularEmbedding, TaskOutputs
@@ -39,10 +39,11 @@ def build_mtl_model(  # noqa: PLR0913 - one keyword a choice
     """Builds and compiles a multi-task model.
 
     Args:
-        inputs: The training frame, of which every column that is no label is a
-            feature; or `TabularFeatures`, an array of training samples, the shape of
-            one sample, a `keras.Input`, or a dict of them. Token ids need
-            `keras.Input(shape, dtype="int32")`: a float16 cannot hold them.
+        inputs: The training frame, or a source of `kmtl.data.read_parquet` and its
+            like, of which every column that is no label is a feature; or
+            `TabularFeatures`, an array of training samples, the shape of one sample, a
+            `keras.Input`, or a dict of them. Token ids need `keras.Input(shape,
+            dtype="int32")`: a float16 cannot hold them.
         tasks: The tasks. Classes and label statistics are found in a training frame.
         features: Which columns of the frame are features and of what kind, made by
             `TabularFeatures.from_frame`; by default found in the frame.
@@ -76,11 +77,11 @@ def build_mtl_model(  # noqa: PLR0913 - one keyword a choice
     tasks = check_tasks(tasks)
     check_units(head_units, "head_units")
     _check_sharing(sharing)
-    frame = inputs if isinstance(inputs, pd.DataFrame) else None
-    if frame is not None:
-        check_frame(frame)
-        tasks = tuple(resolve_task(task, frame) for task in tasks)
-        inputs = features or TabularFeatures.from_frame(frame, exclude=_columns(tasks))
+    table = inputs if isinstance(inputs, (pd.DataFrame, Source)) else None
+    if isinstance(inputs, Source):
+        tasks, inputs = _read_source(inputs, tasks, features)
+    elif isinstance(inputs, pd.DataFrame):
+        tasks, inputs = _read_frame(inputs, tasks, features)
     elif features is not None:
         raise ValueError(
             "`features` tells how to take a frame's columns, so `inputs` must be one. "
@@ -93,8 +94,8 @@ def build_mtl_model(  # noqa: PLR0913 - one keyword a choice
     outputs = _wire(graph_inputs, tasks, features, trunk, sharing, head_units)
     model = MTLModel(graph_inputs, outputs, name=name)
     model.compile(optimizer, loss_weights=loss_weights, balancing=balancing)
-    if frame is not None:
-        model.adapt_labels(frame)
+    if table is not None:
+        model.adapt_labels(table)
     return model
 
 
@@ -129,6 +130,31 @@ def _check_sharing(sharing: Any) -> None:
             "`sharing` must be an object such as `kmtl.sharing.Hard()`. "
             f"Received: {sharing!r}."
         )
+
+
+def _read_frame(
+    frame: pd.DataFrame, tasks: Sequence[Task], features: TabularFeatures | None
+) -> tuple[tuple[Task, ...], TabularFeatures]:
+    """Returns the tasks with their classes, and the features."""
+    check_frame(frame)
+    resolved = tuple(resolve_task(task, frame) for task in tasks)
+    if features is None:
+        features = TabularFeatures.from_frame(frame, exclude=_columns(tasks))
+    return resolved, features
+
+
+def _read_source(
+    source: Source, tasks: Sequence[Task], features: TabularFeatures | None
+) -> tuple[tuple[Task, ...], TabularFeatures]:
+    """Returns the tasks with their classes, and the features, from one pass."""
+    scan = LabelScan(tasks)
+    if features is None:
+        frames = scan.watch(source)
+        features = TabularFeatures.from_stream(frames, exclude=_columns(tasks))
+    else:
+        for _ in scan.watch(source.frames(_columns(tasks))):
+            pass
+    return scan.resolved(), features
 
 
 def _columns(tasks: Sequence[Task]) -> list[str]:

@@ -29,7 +29,7 @@ from kmtl.callbacks._in_fit import (
     fit_callbacks,
     follow_epochs,
 )
-from kmtl.data import Epoch, TaskSampler, check_ends
+from kmtl.data import Epoch, Feed, Source, TaskSampler, check_ends
 from kmtl.features import TabularFeatures
 from kmtl.tasks import Task
 
@@ -99,7 +99,8 @@ class MTLModel(LossView):
         same words.
 
         Args:
-            x: A DataFrame, an array, a dict of arrays, a `tf.data.Dataset`, or what
+            x: A DataFrame, an array, a dict of arrays, a source such as
+                `kmtl.data.read_parquet` returns, a `tf.data.Dataset`, or what
                 `kmtl.data.sample_tasks` returns.
             y: Labels by task name, a dict or a DataFrame; left out, they are columns of
                 the frame `x`. A task left out is missing everywhere.
@@ -132,24 +133,28 @@ class MTLModel(LossView):
         self._warn_of_weight_as_feature(sample_weight)
         callbacks = fit_callbacks(self, callbacks, verbose)
         weights = {"sample_weight": sample_weight, "class_weight": class_weight}
-        if isinstance(x, TaskSampler):
-            epoch = Epoch()
+        epoch = Epoch()
+        if isinstance(x, (TaskSampler, Source)):
             callbacks = follow_epochs(callbacks, epoch)
+        feed = Feed.of(x, arguments, epoch)
+        if isinstance(x, TaskSampler):
             x = prepare_sampler(self, x, epoch, **weights)
         else:
-            x, y = prepare(self, x, y, training=True, **weights)
+            x, y = prepare(self, x, y, training=True, feed=feed, **weights)
         if isinstance(x, tf.data.Dataset):
             arguments.setdefault("shuffle", False)  # Keras warns that it does nothing
         if validation_data is not None:
-            validation_data = prepare_validation(self, validation_data)
-        return super().fit(
-            x,
-            y,
-            validation_data=validation_data,
-            callbacks=callbacks,
-            verbose=verbose,
-            **arguments,
-        )
+            validation_feed = feed.for_validation(arguments)
+            validation_data = prepare_validation(self, validation_data, validation_feed)
+        with feed.own_errors():
+            return super().fit(
+                x,
+                y,
+                validation_data=validation_data,
+                callbacks=callbacks,
+                verbose=verbose,
+                **arguments,
+            )
 
     def evaluate(
         self,
@@ -171,13 +176,16 @@ class MTLModel(LossView):
         """
         if not _use_cached_eval_dataset:  # else `fit` has prepared the data
             check_ends(x, arguments.get("steps"), "steps")
-            x, y = prepare(self, x, y, sample_weight=sample_weight, training=False)
+            feed = Feed.of(x, arguments)
+            weights = {"sample_weight": sample_weight, "training": False}
+            x, y = prepare(self, x, y, feed=feed, **weights)
             callbacks = evaluate_callbacks(self, callbacks, verbose)
         else:
+            feed = Feed()
             arguments["_use_cached_eval_dataset"] = True
-        logs: dict[str, float] = super().evaluate(
-            x, y, callbacks=callbacks, verbose=verbose, return_dict=True, **arguments
-        )
+        shown = {"callbacks": callbacks, "verbose": verbose}
+        with feed.own_errors():
+            logs = super().evaluate(x, y, return_dict=True, **shown, **arguments)
         return logs if return_dict else list(logs.values())
 
     def predict(self, x: Any, **arguments: Any) -> dict[str, np.ndarray]:
@@ -196,7 +204,10 @@ class MTLModel(LossView):
         """
         check_adapted(self, "predict")
         check_ends(x, arguments.get("steps"), "steps")
-        return by_task(self, super().predict(prepare_inputs(self, x), **arguments))
+        feed = Feed.of(x, arguments)
+        inputs = prepare_inputs(self, x, feed)
+        with feed.own_errors():
+            return by_task(self, super().predict(inputs, **arguments))
 
     def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:
         """Predicts one batch; see `predict`."""
@@ -270,9 +281,10 @@ class MTLModel(LossView):
         from there. They stay until this is called.
 
         Args:
-            y: A frame with label columns, labels by task name, a dataset or a sampler.
+            y: A frame with label columns, labels by task name, a source, a dataset or a
+                sampler.
         """
-        if isinstance(y, (tf.data.Dataset, TaskSampler)):
+        if isinstance(y, (tf.data.Dataset, TaskSampler, Source)):
             adapt_labels(self, y, None)
         elif isinstance(y, pd.DataFrame):
             adapt_labels(self, None, label_columns(self, y))

@@ -4,6 +4,7 @@
 """
 
 from kmtl.data._adapter import Adapter
+from kmtl.data._csv import read_csv
 from kmtl.data._datasets import (
     check_ends,
     encoded_labels,
@@ -11,17 +12,26 @@ from kmtl.data._datasets import (
     pack_dataset,
 )
 from kmtl.data._label_counts import label_counts
+from kmtl.data._label_scan import LabelScan
 from kmtl.data._pack import Packer
+from kmtl.data._parquet import read_parquet
 from kmtl.data._resolve import resolve_task
 from kmtl.data._sample_tasks import sample_tasks
+from kmtl.data._source import Source
 from kmtl.data._split import split
+from kmtl.data._stream import Feed, SourceStream
 from kmtl.data._task_column import pivot_labels, rows_by_task
 from kmtl.data._task_sampler import Epoch, TaskSampler
+from kmtl.data._tfrecord import read_tfrecord
 
 __all__ = [
     "Adapter",
     "Epoch",
+    "Feed",
+    "LabelScan",
     "Packer",
+    "Source",
+    "SourceStream",
     "TaskSampler",
     "check_ends",
     "encoded_labels",
@@ -29,6 +39,9 @@ __all__ = [
     "label_counts",
     "pack_dataset",
     "pivot_labels",
+    "read_csv",
+    "read_parquet",
+    "read_tfrecord",
     "resolve_task",
     "rows_by_task",
     "sample_tasks",

@@ -6,6 +6,7 @@ names the column; it is never converted silently.
 """
 
 import re
+from collections.abc import Iterable
 from decimal import Decimal
 from numbers import Real
 from typing import Any, TypeAlias
@@ -194,7 +195,7 @@ def category_values(series: pd.Series) -> pd.Series:
     return pd.Series(series.cat.categories, name=series.name)
 
 
-def looks_like_dates(uniques: Array) -> bool:
+def looks_like_dates(uniques: Iterable[str]) -> bool:
     """Says whether every string, the empty ones aside, is an ISO 8601 date."""
     known = [value for value in uniques if value]
     return bool(known) and all(_ISO_DATE.fullmatch(value) for value in known)

@@ -1,40 +1,27 @@
-"""Finds the kind of every column and what must be known of it."""
+"""Decides what a column is and what is kept of it, from what was counted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from kmtl.features._calendar import calendar_parts
 from kmtl.features._columns import (
     BooleanColumn,
     CategoricalColumn,
-    Column,
     DateColumn,
     NumericColumn,
     TextColumn,
 )
-from kmtl.features._convert import (
-    MISSING_INTEGER,
-    Array,
-    booleans,
-    category_values,
-    integers,
-    looks_like_dates,
-    numbers,
-    seconds,
-    strings,
-    value_kind,
-)
+from kmtl.features._convert import looks_like_dates
 from kmtl.features._statistics import (
     Distribution,
     bin_edges,
     center_and_scale,
     most_frequent,
 )
-from kmtl.features._words import count_words
+from kmtl.features._words import WordTally
 
 ID_SHARE = 0.95
 """A column is nearly unique if more of its values than this are distinct."""
@@ -68,61 +55,31 @@ class Limits:
     bins: int
 
 
-def infer_column(series: pd.Series, kind: str | None, limits: Limits) -> Column | str:
-    """Describes one column of the training frame.
-
-    Args:
-        series: The column.
-        kind: What the user says it is; `None` to find out.
-        limits: Settings.
-
-    Returns:
-        Its description, or in words why it is of no use.
-    """
-    if value_kind(series) == "empty":
-        return EMPTY
-    return _DESCRIBE[kind or find_kind(series)](series, limits)
+def is_nearly_unique(distinct: int, rows: int) -> bool:
+    """Says whether so many distinct values in so many rows look like an id."""
+    return rows >= ID_MIN_ROWS and distinct > ID_SHARE * rows
 
 
-def is_nearly_unique(series: pd.Series, column: Column) -> bool:
-    """Says whether a column of categories or whole numbers looks like an id."""
-    if not isinstance(column, NumericColumn | CategoricalColumn):
-        return False
-    known = series.dropna()
-    if len(known) < ID_MIN_ROWS or known.nunique() <= ID_SHARE * len(known):
-        return False
-    if isinstance(column, CategoricalColumn):
-        return True
-    values = numbers(known)
-    return bool((values == np.floor(values)).all())
-
-
-def find_kind(series: pd.Series) -> str:
-    """Returns the kind of a column with at least one value, by dtype and values."""
-    kind = value_kind(series)
-    if kind == "text":
-        return _kind_of_strings(*strings(series))
-    return {"number": "numeric", "category": "categorical"}.get(kind, kind)
-
-
-def _kind_of_strings(uniques: Array, codes: Array) -> str:
-    if looks_like_dates(uniques):
+def kind_of_strings(counts: Mapping[str, int]) -> str:
+    """Returns the kind of a column from its strings and how often each occurs."""
+    if looks_like_dates(counts):
         return "date"
-    known = codes[(uniques != "")[codes]]
-    if len(np.unique(known)) <= TEXT_SHARE * len(known):
+    rows = sum(counts.values())
+    if len(counts) <= TEXT_SHARE * rows:
         return "categorical"
-    several = np.array([len(value.split()) > 1 for value in uniques])
-    return "text" if several[known].mean() > 0.5 else "categorical"
+    several = sum(n for value, n in counts.items() if len(value.split()) > 1)
+    return "text" if several > 0.5 * rows else "categorical"
 
 
-def _numeric(series: pd.Series, limits: Limits) -> Column | str:
-    values = numbers(series)
-    found = Distribution.of(values, np.isnan(values))
+def numeric_column(
+    name: str, found: Distribution, limits: Limits
+) -> NumericColumn | str:
+    """Describes a column of numbers, or says in words why it is of no use."""
     if found.constant:
         return CONSTANT
     center, scale, edges = _scale_and_edges(found, limits.bins)
     return NumericColumn(
-        name=str(series.name),
+        name=name,
         center=center,
         scale=scale,
         edges=edges,
@@ -131,28 +88,28 @@ def _numeric(series: pd.Series, limits: Limits) -> Column | str:
     )
 
 
-def _boolean(series: pd.Series, _: Limits) -> Column | str:
-    values = booleans(series)
-    found = Distribution.of(values, values < 0)
+def boolean_column(name: str, found: Distribution) -> BooleanColumn | str:
+    """Describes a column of truth values, as `numeric_column`."""
     if found.constant:
         return CONSTANT
     return BooleanColumn(
-        name=str(series.name),
+        name=name,
         center=float(np.average(found.values, weights=found.counts)),
         scale=found.deviation() or 1.0,
         indicator=found.missing > 0,
     )
 
 
-def _date(series: pd.Series, limits: Limits) -> Column | str:
-    values, aware = seconds(series)
-    found = Distribution.of(values, np.isnan(values))
+def date_column(
+    name: str, found: Distribution, aware: bool, limits: Limits
+) -> DateColumn | str:
+    """Describes a column of dates, as `numeric_column`."""
     if found.constant:
         return CONSTANT
     center, scale, edges = _scale_and_edges(found, limits.bins)
     parts = calendar_parts(found.values)
     return DateColumn(
-        name=str(series.name),
+        name=name,
         aware=aware,
         parts=tuple(p for p, v in parts.items() if len(np.unique(v)) > 1),
         center=center,
@@ -162,55 +119,35 @@ def _date(series: pd.Series, limits: Limits) -> Column | str:
     )
 
 
-def _categorical(series: pd.Series, limits: Limits) -> Column | str:
-    counts, missing = _category_counts(series)
+def categorical_column(
+    name: str, counts: Mapping[Any, int], missing: int, limits: Limits
+) -> CategoricalColumn | str:
+    """Describes a column of categories, as `numeric_column`."""
     if len(counts) + (missing > 0) <= 1:
         return CONSTANT if counts else EMPTY
     vocabulary = most_frequent(counts, limits.max_vocabulary, limits.min_count)
     if not vocabulary:
         return f"holds no value {limits.min_count} times"
-    return CategoricalColumn(name=str(series.name), vocabulary=vocabulary)
+    return CategoricalColumn(name=name, vocabulary=vocabulary)
 
 
-def _text(series: pd.Series, limits: Limits) -> Column | str:
-    uniques, codes = strings(series)
-    if not (uniques != "").any():
-        return EMPTY
-    counts, tokens = count_words(uniques, np.bincount(codes, minlength=len(uniques)))
-    vocabulary = most_frequent(counts, limits.max_vocabulary, limits.min_count)
+def text_column(name: str, words: WordTally, limits: Limits) -> TextColumn | str:
+    """Describes a column of texts, as `numeric_column`."""
+    vocabulary = most_frequent(
+        words.occurrences, limits.max_vocabulary, limits.min_count
+    )
     if not vocabulary:
         return f"holds no word {limits.min_count} times"
     return TextColumn(
-        name=str(series.name), vocabulary=vocabulary, tokens=min(tokens, MAX_TOKENS)
+        name=name, vocabulary=vocabulary, tokens=min(words.tokens, MAX_TOKENS)
     )
 
 
-_DESCRIBE: Mapping[str, Callable[[pd.Series, Limits], Column | str]] = {
-    "numeric": _numeric,
-    "boolean": _boolean,
-    "date": _date,
-    "categorical": _categorical,
-    "text": _text,
-}
-
-
-def _category_counts(series: pd.Series) -> tuple[dict[Any, int], int]:
-    """Counts each category, and the missing values."""
-    if value_kind(category_values(series)) == "text":
-        uniques, codes = strings(series)
-        counts = np.bincount(codes, minlength=len(uniques))
-        missing = uniques == ""
-    else:
-        uniques, counts = np.unique(integers(series), return_counts=True)
-        missing = uniques == MISSING_INTEGER
-    known = ~missing & (counts > 0)
-    pairs = zip(uniques[known].tolist(), counts[known].tolist(), strict=True)
-    return dict(pairs), int(counts[missing].sum())
-
-
 def _recurring(found: Distribution, limits: Limits) -> tuple[float, ...]:
-    counts = dict(zip(found.values.tolist(), found.counts.tolist(), strict=True))
     least = max(limits.min_count, RECURRING)
+    often = found.counts >= least
+    values, counts = found.values[often].tolist(), found.counts[often].tolist()
+    counts = dict(zip(values, counts, strict=True))
     return tuple(sorted(most_frequent(counts, limits.max_vocabulary, least)))
 
 

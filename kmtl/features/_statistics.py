@@ -5,7 +5,7 @@ order of the rows cannot change a bit of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -25,17 +25,30 @@ class Distribution:
         values: The distinct values, without the missing one.
         counts: How many rows hold each.
         missing: How many rows hold none.
+        spread: The standard deviation of all rows, where the counts are of a sample.
     """
 
     values: Array
     counts: Array
     missing: int
+    spread: float | None = None
 
     @classmethod
     def of(cls, values: Array, missing: Array) -> "Distribution":
         """Counts `values`, apart from the rows where `missing` is true."""
         distinct, counts = np.unique(values[~missing], return_counts=True)
         return cls(distinct, counts, int(missing.sum()))
+
+    def merged(self, other: "Distribution") -> "Distribution":
+        """Returns the counts of the rows of both."""
+        if not len(self.values):
+            return replace(other, missing=self.missing + other.missing)
+        values, places = np.unique(
+            np.concatenate([self.values, other.values]), return_inverse=True
+        )
+        counts = np.bincount(places, np.concatenate([self.counts, other.counts]))
+        missing = self.missing + other.missing
+        return Distribution(values, counts.astype(np.int64), missing)
 
     @property
     def rows(self) -> int:
@@ -55,6 +68,8 @@ class Distribution:
 
     def deviation(self) -> float:
         """Returns the standard deviation."""
+        if self.spread is not None:
+            return self.spread
         mean = np.average(self.values, weights=self.counts)
         squares = (self.values - mean) ** 2
         return float(np.sqrt(np.average(squares, weights=self.counts)))

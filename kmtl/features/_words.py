@@ -15,29 +15,42 @@ LENGTH_QUANTILE = 0.99
 TEXTS_AT_ONCE = 65_536
 
 
-def count_words(texts: Array, counts: Array) -> tuple[Counter[str], int]:
-    """Counts words and finds how many of a text to read.
+class WordTally:
+    """Counts words, and how many of them texts have."""
 
-    Args:
-        texts: Distinct strings.
-        counts: How many rows hold each.
+    def __init__(self) -> None:
+        self.occurrences: Counter[str] = Counter()
+        self._texts: Counter[int] = Counter()
 
-    Returns:
-        The number of times that each word occurs, and the length, in words, that 99 of
-        100 texts do not pass; at least 1.
-    """
-    occurrences: Counter[str] = Counter()
-    lengths = np.zeros(len(texts), np.int64)
-    for start in range(0, len(texts), TEXTS_AT_ONCE):
-        some = slice(start, start + TEXTS_AT_ONCE)
-        words = split_words(tf.constant(texts[some]))
-        lengths[some] = words.row_lengths().numpy()
-        occurrences += _weighted_count(
-            words.flat_values, np.repeat(counts[some], lengths[some])
+    def add(self, texts: Array, counts: Array) -> None:
+        """Counts the words of some texts.
+
+        Args:
+            texts: Distinct strings; the empty one is a missing text.
+            counts: How many rows hold each.
+        """
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            some = slice(start, start + TEXTS_AT_ONCE)
+            self._add(texts[some], counts[some])
+
+    @property
+    def tokens(self) -> int:
+        """The length, in words, that 99 of 100 texts do not pass; at least 1."""
+        lengths = np.array(sorted(self._texts))
+        counts = np.array([self._texts[n] for n in lengths.tolist()])
+        known = Distribution(lengths, counts, 0)
+        return max(int(known.quantiles([LENGTH_QUANTILE])[0]), 1)
+
+    def _add(self, texts: Array, counts: Array) -> None:
+        words = split_words(tf.constant(texts))
+        lengths = words.row_lengths().numpy()
+        self.occurrences += _weighted_count(
+            words.flat_values, np.repeat(counts, lengths)
         )
-    missing = (texts == "") | (counts == 0)
-    known = Distribution.of(np.repeat(lengths, counts), np.repeat(missing, counts))
-    return occurrences, max(int(known.quantiles([LENGTH_QUANTILE])[0]), 1)
+        known = texts != ""
+        rows = np.bincount(lengths[known], counts[known]).astype(np.int64)
+        found = np.flatnonzero(rows)
+        self._texts.update(dict(zip(found.tolist(), rows[found].tolist(), strict=True)))
 
 
 def _weighted_count(words: tf.Tensor, weights: Array) -> Counter[str]:

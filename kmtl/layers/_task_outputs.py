@@ -11,6 +11,7 @@ from kmtl._checks import check_known_keys, check_weight
 from kmtl._head_groups import HeadGroup
 from kmtl._typing import ByTask, Config, Shape, Tensor
 from kmtl.features import TabularFeatures
+from kmtl.features._moments import Moments
 from kmtl.layers._state import add_state
 from kmtl.layers._wide import wide_dtype
 from kmtl.tasks import BinaryTask, MulticlassTask, RegressionTask, Task
@@ -168,14 +169,32 @@ class TaskOutputs(keras.layers.Layer):
                 keeps what it has.
             only_unknown: Whether tasks whose statistics are known keep them.
         """
-        kept = set() if not only_unknown else {t.name for t in self.tasks}
-        kept -= set(self.unadapted())
+        self.adapt_moments(self.label_moments(encoded), only_unknown=only_unknown)
+
+    def label_moments(self, encoded: Sequence[np.ndarray]) -> list[Moments]:
+        """Returns the moments of labels of every task; none where not standardised.
+
+        Args:
+            encoded: As of `adapt_labels`.
+        """
+        return [
+            Moments.of(labels[~np.isnan(labels)])
+            if is_standardized(task)
+            else Moments()
+            for task, labels in zip(self.tasks, encoded, strict=True)
+        ]
+
+    def adapt_moments(
+        self, moments: Sequence[Moments], *, only_unknown: bool = False
+    ) -> None:
+        """Sets mean and standard deviation of labels from their moments by task."""
+        names = self.unadapted() if only_unknown else [t.name for t in self.tasks]
         mean, scale = (array.copy() for array in self.label_statistics_on_host())
-        for index, task in enumerate(self.tasks):
-            labels = encoded[index][~np.isnan(encoded[index])]
-            if is_standardized(task) and len(labels) and task.name not in kept:
-                mean[index] = labels.mean()
-                scale[index] = labels.std() or 1.0  # constant labels: centre them only
+        for index, (task, found) in enumerate(zip(self.tasks, moments, strict=True)):
+            if found.count and task.name in names:
+                mean[index] = found.mean
+                # Constant labels are centred only.
+                scale[index] = found.deviation or 1.0
         self.label_mean.assign(mean)
         self.label_scale.assign(scale)
 

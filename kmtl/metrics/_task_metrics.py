@@ -67,8 +67,10 @@ class TaskMetrics(keras.metrics.Metric):
         self._replicas = replicas
         self._layer = layer
         count = len(layer.tasks)
-        # By task: weighted sum of losses, sum of weights, batches before a bad one.
-        self._losses = self._sums("losses", (3, count))
+        # By task: weighted sum of losses, sum of weights, batches before a bad one,
+        # batches. Those count together with what depends on the data: the step that
+        # finds the end of a dataset runs all that does not.
+        self._losses = self._sums("losses", (4, count))
         # Sums of the penalties, number of batches.
         self._steps = self._sums("steps", (len(self._penalty_names) + 1,))
         # (group, positions in the group, metric, state)
@@ -142,7 +144,7 @@ class TaskMetrics(keras.metrics.Metric):
         # Once a loss is not finite, its sum never is again.
         finite = ops.isfinite(self._losses[0] + ops.cast(loss_sums, "float64"))
         finite = ops.cast(finite, loss_sums.dtype)
-        rows = ops.stack([loss_sums, weight_sums, finite])
+        rows = ops.stack([loss_sums, weight_sums, finite, ops.ones_like(finite)])
         self._losses.assign_add(ops.cast(rows, "float64"))
         for group, positions, metric, state in self._vector:
             scale, _ = self._layer.label_statistics(self._layer.groups[group])
@@ -165,7 +167,7 @@ class TaskMetrics(keras.metrics.Metric):
         A task without a labelled row has NaN, which no monitor takes for a best value,
         and is left out of the total.
         """
-        sums, weights, _ = ops.convert_to_numpy(self._losses)
+        sums, weights, *_ = ops.convert_to_numpy(self._losses)
         known = weights > 0
         losses = np.where(known, sums, np.nan) / np.where(known, weights, 1)
         values = self._metric_values()
@@ -202,12 +204,13 @@ class TaskMetrics(keras.metrics.Metric):
 
     def first_bad(self) -> dict[str, int]:
         """Tasks whose loss was not finite, and the number of the first such batch."""
-        steps = ops.convert_to_numpy(self._steps)[-1]
-        finite = ops.convert_to_numpy(self._losses)[2]
+        *_, finite, batches = ops.convert_to_numpy(self._losses)
         return {
             task.name: int(count // self._replicas) + 1
-            for task, count in zip(self._layer.tasks, finite, strict=True)
-            if count < steps
+            for task, count, seen in zip(
+                self._layer.tasks, finite, batches, strict=True
+            )
+            if count < seen
         }
 
     def reset_state(self) -> None:
