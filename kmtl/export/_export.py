@@ -20,7 +20,7 @@ from kmtl.export._batching import check_batching, write_batching
 from kmtl.export._load import MODEL_FILE, load
 from kmtl.export._metadata import metadata, write_metadata
 from kmtl.export._model_card import write_model_card
-from kmtl.export._onnx import write_onnx
+from kmtl.export._onnx import check_onnx, write_onnx
 from kmtl.export._sample_rows import sample_rows
 from kmtl.export._saved_model_file import write_saved_model
 from kmtl.export._served import Served
@@ -33,7 +33,7 @@ from kmtl.export._versions import (
     rename_to_next_version,
     unfinished,
 )
-from kmtl.export._warm_up import check_rows, replay_warm_up, write_warm_up
+from kmtl.export._warm_up import check_warm_up, replay_warm_up, write_warm_up
 from kmtl.model import MTLModel
 from kmtl.serving._description import description_of
 
@@ -116,6 +116,8 @@ def export_saved_model(  # noqa: PLR0913 - one keyword a file or signature
         raise TypeError(f"`model` must be an MTLModel. Received: {model!r}.")
     check_adapted(model, "export_saved_model")
     _check_options(top_k, representation, batching, onnx, keep)
+    if onnx:
+        check_onnx(model)
     served = Served(model)
     real = None if warm_up is None else _real_rows(served, warm_up)
     offered = signatures(
@@ -181,7 +183,7 @@ def _real_rows(served: Served, warm_up: Any) -> dict[str, np.ndarray]:
         raw = dict(prepare_inputs(served.model, warm_up))
     else:
         raw = raw_arrays(warm_up, features)
-    check_rows(raw)  # before all signatures are asked about all rows
+    check_warm_up(raw)  # before all signatures are asked about all rows
     return raw
 
 

@@ -48,9 +48,7 @@ def write_onnx(model: MTLModel, folder: Path) -> None:
         https://keras.io/api/models/model_saving_apis/export/ and
         https://github.com/onnx/tensorflow-onnx.
     """
-    for package in ("onnx", "tf2onnx"):
-        import_extra(package, "onnx")
-    _check_float32(model)
+    check_onnx(model)
     extra = folder / EXTRA
     extra.mkdir(exist_ok=True)
     core = _core(model)
@@ -59,6 +57,13 @@ def write_onnx(model: MTLModel, folder: Path) -> None:
     if model.features is not None:
         text = json.dumps(encoding(model.features), indent=2, ensure_ascii=False)
         (extra / "preprocessing.json").write_text(text + "\n", encoding="utf-8")
+
+
+def check_onnx(model: MTLModel) -> None:
+    """Raises unless the packages are installed and the model computes in float32."""
+    for package in ("onnx", "tf2onnx"):
+        import_extra(package, "onnx")
+    _check_float32(model)
 
 
 def _core(model: MTLModel) -> keras.Model:

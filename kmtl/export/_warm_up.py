@@ -24,6 +24,7 @@ error there."""
 
 # A server replays them each time that it loads the version.
 MOST_ROWS = 1_000
+_MESSAGES = "tensorflow_serving.apis.prediction_log_pb2"
 _LOGS = {PREDICT: "predict_log", CLASSIFY: "classify_log", REGRESS: "regress_log"}
 
 
@@ -52,8 +53,8 @@ def write_warm_up(
         ImportError: If `tensorflow-serving-api` is not installed.
         ValueError: If there are no rows, or too many.
     """
-    logs = import_extra("tensorflow_serving.apis.prediction_log_pb2", "serving")
-    check_rows(raw)
+    check_warm_up(raw)
+    logs = import_extra(_MESSAGES, "serving")
     requests = (
         _log(logs.PredictionLog(), signature, batch, served.examples)
         for signature in signatures
@@ -67,8 +68,9 @@ def write_warm_up(
             file.write(log.SerializeToString())
 
 
-def check_rows(raw: Mapping[str, np.ndarray]) -> None:
-    """Raises `ValueError` unless there are from 1 to 1,000 rows."""
+def check_warm_up(raw: Mapping[str, np.ndarray]) -> None:
+    """Raises unless requests can be written and there are from 1 to 1,000 rows."""
+    import_extra(_MESSAGES, "serving")
     rows = _count(raw)
     if not 1 <= rows <= MOST_ROWS:
         raise ValueError(
@@ -97,7 +99,7 @@ def replay_warm_up(folder: Path, session: Session) -> int:
         `saved_model_warmup_util.cc`, `saved_model_warmup.cc` and `predict_util.cc` of
         https://github.com/tensorflow/serving.
     """
-    logs = import_extra("tensorflow_serving.apis.prediction_log_pb2", "serving")
+    logs = import_extra(_MESSAGES, "serving")
     file = str(folder / EXTRA / FILE)
     records = list(tf.data.TFRecordDataset(file).as_numpy_iterator())
     if len(records) > MOST_RECORDS:

@@ -1,6 +1,7 @@
 """A SavedModel computes what Keras does, and a server never sees half of one."""
 
 import json
+import sys
 
 import keras
 import numpy as np
@@ -125,6 +126,25 @@ def test_a_loaded_model_exports_the_same(model, path, tmp_path):
 def test_only_models_of_kmtl_are_exported(tmp_path):
     with pytest.raises(TypeError, match="`model` must be an MTLModel"):
         kmtl.export_saved_model(keras.Sequential(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "options"),
+    [
+        ("tensorflow_serving", "serving", {"warm_up": some_inputs(3)}),
+        ("tf2onnx", "onnx", {"onnx": True}),
+    ],
+)
+def test_a_missing_extra_is_named_before_anything_is_written(
+    tmp_path, monkeypatch, package, extra, options
+):
+    for module in [name for name in sys.modules if name.split(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+    folder = tmp_path / "exported"
+    with pytest.raises(ImportError, match=rf"`pip install 'kmtl\[{extra}\]'`"):
+        kmtl.export_saved_model(build([BinaryTask("a")]), folder, **options)
+    assert not folder.exists()
 
 
 def test_every_option_leaves_its_file(tmp_path):
