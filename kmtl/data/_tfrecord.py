@@ -12,18 +12,12 @@ import tensorflow as tf
 
 from kmtl._checks import check_choice, check_mapping
 from kmtl.data._source import Paths, Piece, Source, find_files
-from kmtl.features import Column, DateColumn, TabularFeatures
-from kmtl.features._convert import MISSING_BOOLEAN, MISSING_INTEGER
-
-# What stands for a value that an example lacks, as in exports.
-_MISSING: Mapping[str, Any] = {
-    "number": float("nan"),
-    "integer": MISSING_INTEGER,
-    "boolean": MISSING_BOOLEAN,
-    "date": MISSING_INTEGER,
-    "string": "",
-}
-_TYPES = {"number": tf.float32, "string": tf.string}
+from kmtl.features import DateColumn, TabularFeatures
+from kmtl.features._examples import (
+    MISSING_IN_EXAMPLES,
+    example_feature,
+    example_kind,
+)
 
 
 def read_tfrecord(  # noqa: PLR0913 - one keyword a setting
@@ -85,7 +79,7 @@ def read_tfrecord(  # noqa: PLR0913 - one keyword a setting
     known = () if features is None else features.columns
     return TFRecordSource(
         files=find_files(paths),
-        types={column.name: _kept_as(column) for column in known} | {**columns},
+        types={column.name: example_kind(column) for column in known} | {**columns},
         aware={c.name for c in known if isinstance(c, DateColumn) and c.aware},
         chunk_rows=chunk_rows,
         seed=seed,
@@ -111,12 +105,15 @@ class TFRecordSource(Source):
                 "Received: none."
             )
         for name, kept_as in self.types.items():
-            check_choice(kept_as, tuple(_MISSING), f"columns[{name!r}]")
+            check_choice(kept_as, tuple(MISSING_IN_EXAMPLES), f"columns[{name!r}]")
         super().__post_init__()
 
     @property
     def corrupt(self) -> tuple[type[Exception], ...]:
         return (OSError, tf.errors.DataLossError)
+
+    def _open(self, file: str) -> None:
+        """Nothing: such files tell nothing of themselves."""
 
     def column_names(self) -> list[str]:
         return list(self.types)
@@ -129,7 +126,7 @@ class TFRecordSource(Source):
 
     def _read(self, piece: Piece, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
         compression = "GZIP" if piece.file.endswith(".gz") else ""
-        spec = {name: _feature(self.types[name]) for name in columns}
+        spec = {name: example_feature(self.types[name]) for name in columns}
         records = tf.data.TFRecordDataset(piece.file, compression)
         batches = records.batch(self.chunk_rows)
         yield from map(partial(self._frame, piece.file, spec), batches)
@@ -155,25 +152,10 @@ class TFRecordSource(Source):
         if kept_as == "string":
             texts = [value.decode() or None for value in values]
             return pd.Series(texts, dtype="str")
-        missing = values == _MISSING[kept_as]
+        missing = values == MISSING_IN_EXAMPLES[kept_as]
         if kept_as == "date":
             dates = pd.Series(values.astype("datetime64[s]")).mask(missing)
             return dates.dt.tz_localize("UTC") if name in self.aware else dates
         if kept_as == "boolean":
             return pd.arrays.BooleanArray(values == 1, missing)
         return pd.arrays.IntegerArray(values, missing) if missing.any() else values
-
-
-def _feature(kept_as: str) -> tf.io.FixedLenFeature:
-    dtype = _TYPES.get(kept_as, tf.int64)
-    return tf.io.FixedLenFeature((), dtype, _MISSING[kept_as])
-
-
-def _kept_as(column: Column) -> str:
-    """How the values of a column are kept in an example, as by an export."""
-    if isinstance(column, DateColumn):
-        return "date"
-    if column.kind == "boolean":
-        return "boolean"
-    names = {"float64": "number", "int64": "integer", "string": "string"}
-    return names[column.serving_dtype]

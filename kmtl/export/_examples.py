@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from kmtl._typing import Tensor
 from kmtl.features import Column, DateColumn
-from kmtl.features._convert import MISSING_BOOLEAN, MISSING_INTEGER
+from kmtl.features._convert import MISSING_INTEGER
+from kmtl.features._examples import example_feature, example_kind
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ExampleFormat:
             tf.train.Example(
                 features=tf.train.Features(
                     feature={
-                        name: _list(self._kept_as(name), values[row])
+                        name: _list(self._feature(name).dtype, values[row])
                         for name, values in kept.items()
                     }
                 )
@@ -62,27 +63,14 @@ class ExampleFormat:
         read = self.parse(tf.constant(self.serialize(raw)))
         return {name: values.numpy() for name, values in read.items()}
 
-    def _kept_as(self, name: str) -> tf.DType:
-        dtype = self.inputs[name].dtype
-        if dtype == tf.string:
-            return tf.string
-        is_date = isinstance(self.columns.get(name), DateColumn)
-        return tf.float32 if dtype.is_floating and not is_date else tf.int64
-
     def _feature(self, name: str) -> tf.io.FixedLenFeature:
-        kept_as, shape = self._kept_as(name), self.inputs[name].shape[1:]
-        if name not in self.columns:
-            return tf.io.FixedLenFeature(shape, kept_as)
-        return tf.io.FixedLenFeature(shape, kept_as, self._missing(name))
-
-    def _missing(self, name: str) -> Any:
-        """What stands for a missing value of a column."""
-        if self._kept_as(name) == tf.string:
-            return ""
-        if self._kept_as(name) == tf.float32:
-            return float("nan")
-        is_boolean = self.columns[name].kind == "boolean"
-        return MISSING_BOOLEAN if is_boolean else MISSING_INTEGER
+        """What TensorFlow reads for an input."""
+        if name in self.columns:
+            return example_feature(example_kind(self.columns[name]))
+        spec = self.inputs[name]
+        kept_as = tf.float32 if spec.dtype.is_floating else tf.int64
+        is_text = spec.dtype == tf.string
+        return tf.io.FixedLenFeature(spec.shape[1:], tf.string if is_text else kept_as)
 
     def _as_raw(self, name: str, values: Tensor) -> Tensor:
         dtype = self.inputs[name].dtype
@@ -95,7 +83,7 @@ class ExampleFormat:
         return raw
 
     def _as_kept(self, name: str, values: np.ndarray) -> np.ndarray:
-        kept_as = self._kept_as(name)
+        kept_as = self._feature(name).dtype
         if isinstance(self.columns.get(name), DateColumn):
             known = ~np.isnan(values)
             kept = np.full(len(values), MISSING_INTEGER, np.int64)
