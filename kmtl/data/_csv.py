@@ -91,20 +91,13 @@ class CSVSource(Source):
     )
 
     def __post_init__(self) -> None:
-        """Reads the headers of all files."""
+        """Refuses options that decide about rows and columns."""
         for name in self.options:
             if name in _OURS:
                 raise ValueError(
                     f"`{name}` must not be given: all rows are read, in frames of "
                     f"`chunk_rows`, with `columns`. Received: {self.options[name]!r}."
                 )
-        for file in self.files:
-            try:
-                self._read_header(file)
-            except self.corrupt as error:
-                self.broken.append(self.unreadable(file, 0, error))
-        if not self._readable:
-            raise OSError(f"No shard can be read. Received: {self.broken}.")
         super().__post_init__()
 
     @property
@@ -139,7 +132,7 @@ class CSVSource(Source):
         ) as frames:
             yield from map(partial(self._checked, piece.file, columns), frames)
 
-    def _read_header(self, file: str) -> None:
+    def _open(self, file: str) -> None:
         frame = pd.read_csv(file, nrows=0, index_col=False, **self.options)
         names = {str(n): "" for n in frame if not self.columns or n in self.columns}
         if self._readable:

@@ -86,14 +86,7 @@ class ParquetSource(Source):
     _types: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Reads the footers of all files."""
-        for file in self.files:
-            try:
-                self._read_footer(file)
-            except self.corrupt as error:
-                self.broken.append(self.unreadable(file, 0, error))
-        if not self._sizes:
-            raise OSError(f"No shard can be read. Received: {self.broken}.")
+        """Knows the number of rows from the footers of all files."""
         super().__post_init__()
         if not self.skip_corrupt:
             self.rows = sum(map(sum, self._sizes.values()))
@@ -126,7 +119,7 @@ class ParquetSource(Source):
             )
             yield from map(partial(_frame, columns), batches)
 
-    def _read_footer(self, file: str) -> None:
+    def _open(self, file: str) -> None:
         with _parquet().ParquetFile(file) as opened:
             metadata, schema = opened.metadata, opened.schema_arrow
         groups = range(metadata.num_row_groups)

@@ -97,6 +97,7 @@ class Source(abc.ABC):
                 "`cache` keeps what was read once, so `skip_corrupt` must be False. "
                 "Received: both."
             )
+        self._open_all()
         check_unique(self.columns, "columns")
         check_known_keys(self.columns, self.column_names(), "columns", kind="column")
 
@@ -108,10 +109,23 @@ class Source(abc.ABC):
         """Reads frames of at most `chunk_rows` rows, in order."""
         return self.frames()
 
+    def _open_all(self) -> None:
+        for file in self.files:
+            try:
+                self._open(file)
+            except self.corrupt as error:
+                self.broken.append(self.unreadable(file, 0, error))
+        if len(self.broken) == len(self.files):
+            raise OSError(f"No shard can be read. Received: {self.broken}.")
+
     @property
     @abc.abstractmethod
     def corrupt(self) -> tuple[type[Exception], ...]:
         """What the reader raises for a shard that is damaged."""
+
+    @abc.abstractmethod
+    def _open(self, file: str) -> None:
+        """Takes note of what a shard tells of itself: columns, types, rows."""
 
     @abc.abstractmethod
     def column_names(self) -> list[str]:
