@@ -138,8 +138,7 @@ def export_saved_model(  # noqa: PLR0913 - one keyword a file or signature
             write_batching(version, batching)
         if onnx:
             write_onnx(model, version)
-        _check_answers(served, offered, version, real)
-        _check_loading(served, version)
+        _check(served, offered, version, real)
         target = rename_to_next_version(version, base)
     if keep is not None:
         prune(base, keep)
@@ -195,10 +194,30 @@ def _write_model(model: MTLModel, version: Path) -> None:
     model.save(version / MODEL_FILE)
 
 
-def _check_loading(served: Served, version: Path) -> None:
+def _check(
+    served: Served,
+    offered: Sequence[Signature],
+    version: Path,
+    real: Mapping[str, np.ndarray] | None,
+) -> None:
+    """Asks the version that was written, and the Keras model in it.
+
+    With real rows it is also asked as a server will ask it.
+    """
+    rows = sample_rows(served)
+    with Session(version) as session:
+        verify(served, offered, session, rows)
+        if real is not None:
+            verify(served, offered, session, real)
+            write_warm_up(version, served, offered, real)
+            replay_warm_up(version, session)
+    verify_loaded(served, _loaded(version), rows)
+
+
+def _loaded(version: Path) -> MTLModel:
     """Takes the Keras model out of the version, as those do who train on."""
     try:
-        loaded = load(version)
+        return load(version)
     except (TypeError, ValueError) as error:
         # Keras puts the cause behind what all was not loaded for it.
         cause = str(error).rpartition("Exception encountered: ")[2].strip()
@@ -209,19 +228,3 @@ def _check_loading(served: Served, version: Path) -> None:
             "with `keras.saving.register_keras_serializable()`. "
             f"Received: {cause.partition('. ')[0]}."
         ) from error
-    verify_loaded(served, loaded, sample_rows(served))
-
-
-def _check_answers(
-    served: Served,
-    offered: Sequence[Signature],
-    version: Path,
-    real: Mapping[str, np.ndarray] | None,
-) -> None:
-    """Asks the version that was written; with real rows, as a server will, too."""
-    with Session(version) as session:
-        verify(served, offered, session, sample_rows(served))
-        if real is not None:
-            verify(served, offered, session, real)
-            write_warm_up(version, served, offered, real)
-            replay_warm_up(version, session)
