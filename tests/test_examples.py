@@ -1,13 +1,9 @@
 """Every example runs from start to end on a small setting."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[1]
+from scripts import ROOT, run_script
 
 
 @pytest.fixture
@@ -15,21 +11,10 @@ def run(tmp_path):
     """Runs an example as a user does; returns what it prints."""
 
     def run(script, *options):
-        # The checkout first: the examples are tested without an installed kmtl too.
-        path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
         text = (ROOT / "examples" / script).read_text(encoding="utf-8")
         folders = {"--output": tmp_path, "--exports": tmp_path / "exports"}
         options += tuple(f"{k}={v}" for k, v in folders.items() if f'"{k}"' in text)
-        finished = subprocess.run(
-            [sys.executable, f"examples/{script}", *options],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert finished.returncode == 0, finished.stderr
-        return finished.stdout
+        return run_script(f"examples/{script}", *options)
 
     return run
 

@@ -5,22 +5,19 @@ No TensorFlow Serving runs here: the client asks the test doubles of this folder
 
 import importlib
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from rest_double import fill_inputs
+from scripts import ROOT, run_script
 from serving_rules import ServedModels
 
 from kmtl.export._session import Session
 
-ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "examples" / "serving").glob("*.sh"))
 REQUESTS = re.findall(
     r'^ask (\w+) "([^"\n]+)" <<\'JSON\'\n(.*?)^JSON$',
@@ -31,17 +28,7 @@ REQUESTS = re.findall(
 
 def run(script, *options):
     """Runs a script of the example as a user does; returns what it prints."""
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    finished = subprocess.run(
-        [sys.executable, f"examples/serving/{script}", *options],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return finished.stdout
+    return run_script(f"examples/serving/{script}", *options)
 
 
 @pytest.fixture(scope="module")
