@@ -69,14 +69,14 @@ def write_warm_up(
 
 
 def check_warm_up(raw: Mapping[str, np.ndarray]) -> None:
-    """Raises unless requests can be written and there are from 1 to 1,000 rows."""
-    import_extra(_MESSAGES, "serving")
+    """Raises unless there are from 1 to 1,000 rows and requests can be written."""
     rows = _count(raw)
     if not 1 <= rows <= MOST_ROWS:
         raise ValueError(
             f"`warm_up` must have from 1 to {MOST_ROWS:,} rows, such as "
             f"frame.head(64). Received: {rows:,} rows."
         )
+    import_extra(_MESSAGES, "serving")
 
 
 def replay_warm_up(folder: Path, session: Session) -> int:
