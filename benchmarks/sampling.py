@@ -12,6 +12,10 @@ machine.
 * Epoch: one of `fit(sampler)` and of `fit(x, y)` with the same rows as wide arrays,
   both with what comes before their first batch.
 
+* Towers: a training step of 139 towers, one for each school of the School data,
+  where each row goes through the tower of its own task alone, and of one tower for all
+  rows; 28 features, 22 to 251 rows a task, labels of regressions, batches at hand.
+
     python benchmarks/sampling.py                      # about 5 minutes on two cores
 """
 
@@ -29,6 +33,14 @@ from kmtl.data import Epoch, sample_tasks
 
 FEATURES = 20
 BATCH = 1024
+TOWER_FEATURES = 28
+TOWERS = [
+    ([32], 1024),
+    ([64], 1024),
+    ([64], 4096),
+    ([64, 64], 4096),
+    ([256, 128], 4096),
+]
 WAYS = {
     "proportional": {"strategy": "proportional"},
     "sqrt": {"strategy": "sqrt"},
@@ -139,10 +151,68 @@ def epochs_of_fit(args):
         print(f"{tasks:>6} {found['arrays']:8.3f}  {ratio:16.2f}", flush=True)
 
 
+def tower_data(tasks=139):
+    rng = np.random.default_rng(0)
+    return {
+        f"task_{number}": (
+            rng.normal(size=(rows, TOWER_FEATURES)).astype("float32"),
+            rng.normal(size=rows),
+        )
+        for number, rows in enumerate(rng.integers(22, 252, tasks))
+    }
+
+
+def steps_of(data, widths, *, whole=False, **options):
+    """Returns a function that takes all steps of an epoch, and how many these are."""
+    tasks = [kmtl.RegressionTask(task, metrics=[]) for task in data]
+    model = kmtl.build_mtl_model(
+        (TOWER_FEATURES,),
+        tasks,
+        trunk=kmtl.trunks.MLP(widths),
+        sharing=kmtl.sharing.Branched(shared_stages=0),  # a tower for each task
+    )
+    if whole:
+        model.gains_by_own_slices = lambda: False
+    sampler = sample_tasks(data, **options)
+    model.adapt_labels(sampler)
+    batches = list(prepare_sampler(model, sampler, Epoch()))
+    step = tf.function(model.train_step, reduce_retracing=True)
+    model.optimizer.build(model.trainable_variables)
+
+    def run():
+        for batch in batches:
+            step(batch)
+
+    return run, len(batches)
+
+
+def towers(args):
+    """Prints what a step of 139 towers takes beside that of one."""
+    data = tower_data()
+    one = {"task_0": tuple(map(np.concatenate, zip(*data.values(), strict=True)))}
+    print("\nTowers: CPU milliseconds of a step, then ratios of 139 towers to one")
+    print(f"{'towers':>10} {'batch':>6} {'one':>6}  {'own':>6} {'alone':>6} {'all':>6}")
+    for widths, size in TOWERS:
+        sides = {
+            "one": steps_of(one, widths, batch_size=size),
+            "own": steps_of(data, widths, batch_size=size),
+            "alone": steps_of(data, widths, batch_size=size, mixed=False),
+            "all": steps_of(data, widths, batch_size=size, whole=True),
+        }
+        found = in_turns({name: run for name, (run, _) in sides.items()}, args.repeats)
+        a_step = {name: found[name] / count for name, (_, count) in sides.items()}
+        ratios = " ".join(
+            f"{a_step[name] / a_step['one']:6.1f}" for name in ("own", "alone", "all")
+        )
+        milliseconds = 1000 * a_step["one"]
+        print(f"{widths!s:>10} {size:>6} {milliseconds:6.2f}  {ratios}", flush=True)
+
+
 def main(args):
     reading(args, "rows in memory", lambda data: data)
     reading(args, "datasets", as_datasets)
     epochs_of_fit(args)
+    towers(args)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,32 @@ class Objective:
         numerators, denominators = zip(*parts, strict=True)
         return self._in_task_order(numerators), self._in_task_order(denominators)
 
+    def own_sums(
+        self, y: Mapping[str, Any], own: Sequence[Tensor], tasks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns what `sums` does, where each row belongs to one task.
+
+        Args:
+            y: Packed labels, see `kmtl.data`.
+            own: Logits `(batch, 1, units)`, one tensor a head group.
+            tasks: The task of each row, by position, `(batch,)`.
+        """
+        count = len(self._layer.tasks)
+        numerators = denominators = 0.0
+        stacked = [ops.cast(logits, self._layer.compute_dtype) for logits in own]
+        for number, (group, losses) in enumerate(
+            zip(self._layer.groups, self._losses, strict=True)
+        ):
+            place_of = {index: place for place, index in enumerate(group.indices)}
+            places = ops.take([place_of.get(i, -1) for i in range(count)], tasks)
+            packed = _own_column(_labels_of(y, number), places)
+            batch = _group_batch(self._members[number][0], packed, stacked[number])
+            values = _own_values(losses, batch, places)
+            weights = batch.loss_weights[:, 0]
+            numerators += ops.segment_sum(weights * values, tasks, count)
+            denominators += ops.segment_sum(weights, tasks, count)
+        return numerators, denominators
+
     def _in_task_order(self, parts: Sequence[Tensor]) -> Tensor:
         joined = ops.concatenate(parts)
         if self._order == list(range(len(self._order))):
@@ -101,6 +127,36 @@ def _labels_of(y: Mapping[str, Any], group: int) -> tuple[Tensor, Tensor, Tensor
     weights = y["weights"][group] if "weights" in y else y.get("row_weights")
     classes = y["class_weights"][group] if "class_weights" in y else None
     return y["labels"][group], weights, classes
+
+
+def _own_column(
+    packed: tuple[Tensor, Tensor | None, Tensor | None], places: Tensor
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Takes one column a row out of labels and weights; no label where it is -1."""
+    is_here = ops.expand_dims(places >= 0, -1)
+    columns = ops.expand_dims(ops.maximum(places, 0), -1)
+
+    def take(values: Tensor | None) -> Tensor | None:
+        if values is None or len(values.shape) == 1:
+            return values
+        return ops.take_along_axis(values, columns, axis=1)
+
+    labels, *weights = map(take, packed)
+    nothing = ops.full_like(labels, float("nan"))
+    return (ops.where(is_here, labels, nothing), *weights)
+
+
+def _own_values(
+    losses: Sequence[tuple[list[int], RowLoss]], batch: GroupBatch, places: Tensor
+) -> Tensor:
+    """Returns the loss of each row, 0 without a label, `(batch,)`."""
+    total = ops.zeros_like(batch.loss_weights[:, 0])
+    for positions, loss in losses:
+        values = loss(batch.labels, batch.logits, batch.outputs)[:, 0]
+        is_of_loss = ops.any(ops.equal(places[:, None], positions), axis=-1)
+        counts = ops.logical_and(is_of_loss, batch.loss_weights[:, 0] > 0)
+        total = ops.where(counts, values, total)
+    return total
 
 
 def _group_batch(

@@ -38,6 +38,33 @@ def predictions_frame(
     return pd.DataFrame(columns, index=index)
 
 
+def own_predictions_frame(
+    tasks: Iterable[Task],
+    predictions: ByTask,
+    owners: np.ndarray,
+    *,
+    index: pd.Index | None,
+) -> pd.DataFrame:
+    """Returns predictions of one task a row as a frame with a row for each.
+
+    Args:
+        tasks: The tasks that may be predicted.
+        predictions: Arrays by the names of tasks that have rows, of these rows.
+        owners: The name of the task of each row, `(rows,)`.
+        index: The index of the frame; `None` counts the rows.
+
+    Returns:
+        A frame with the columns `"task"` and `"prediction"`.
+    """
+    values = np.empty(len(owners), dtype=object)
+    for task in tasks:
+        if task.name in predictions:
+            own = _columns(task, predictions[task.name], probabilities=False)
+            values[owners == task.name] = own[task.name]
+    columns = {"task": owners, "prediction": values}
+    return pd.DataFrame(columns, index=index).infer_objects()
+
+
 def _columns(task: Task, predicted: np.ndarray, probabilities: bool) -> dict[str, Any]:
     if predicted.ndim > 2 or (
         not isinstance(task, (BinaryTask, MulticlassTask)) and predicted.shape[1] > 1

@@ -9,6 +9,7 @@ import pandas as pd
 import tensorflow as tf
 
 from kmtl._checks import shorten
+from kmtl._rows_of_one_task import add_tasks, with_tasks
 from kmtl._training import Trainer
 from kmtl._typing import ByTask
 from kmtl.data import (
@@ -16,6 +17,7 @@ from kmtl.data import (
     Epoch,
     Feed,
     Packer,
+    Reading,
     Source,
     SourceStream,
     TaskSampler,
@@ -57,6 +59,13 @@ def prepare(
             training=training,
         )
         return stream.dataset(), None
+    if isinstance(x, TaskSampler):
+        x.check_arguments(y, {})
+        errors = (feed or Feed()).errors
+        weights = {"sample_weight": sample_weight, "training": training}
+        return prepare_sampler(
+            model, x.in_order(), Epoch(), errors=errors, **weights
+        ), None
     if not isinstance(x, tf.data.Dataset):
         _refuse_generators(x)
         inputs, packed = _adapter(model).batch(
@@ -67,7 +76,7 @@ def prepare(
             training=training,
             whole=whole,
         )
-        return _as_tensors(inputs), packed
+        return _as_tensors(inputs), with_tasks(model, packed) if whole else packed
     if y is not None or sample_weight is not None:
         raise ValueError(
             "`y` and `sample_weight` must come from the dataset when `x` is one: "
@@ -82,20 +91,24 @@ def prepare(
 def prepare_sampler(
     model: Trainer, sampler: TaskSampler, epoch: Epoch, **options: Any
 ) -> tf.data.Dataset:
-    """Returns packed batches of the epoch that is named; see `TaskSampler.dataset`."""
-    return sampler.dataset(_adapter(model), epoch, **options)
+    """Returns packed batches of the epoch that is named; see `TaskSampler.dataset`.
+
+    They say of which task each row is, where a model gains by it.
+    """
+    dataset = sampler.dataset(_adapter(model), epoch, Reading(**options))
+    return add_tasks(model, dataset)
 
 
 def prepare_validation(model: Trainer, data: Any, feed: Feed | None = None) -> Any:
     """Returns `validation_data` for Keras' `fit`."""
-    if isinstance(data, (tf.data.Dataset, Source)):
+    if isinstance(data, (tf.data.Dataset, Source, TaskSampler)):
         return prepare(model, data, None, training=False, feed=feed)[0]
     if isinstance(data, pd.DataFrame):
         data = (data,)
     if not isinstance(data, (tuple, list)) or not 1 <= len(data) <= 3:
         raise ValueError(
             "`validation_data` must be a DataFrame, (x, y), (x, y, sample_weight), a "
-            f"source or a tf.data.Dataset. Received: {type(data).__name__}."
+            f"source, a sampler or a tf.data.Dataset. Received: {type(data).__name__}."
         )
     x, y, weight = (*data, None, None)[:3]
     return prepare(model, x, y, sample_weight=weight, training=False, feed=feed)
@@ -108,6 +121,11 @@ def prepare_inputs(model: Trainer, x: Any, feed: Feed | None = None) -> Any:
         return stream.dataset()
     if isinstance(x, tf.data.Dataset):
         return input_dataset(x, _adapter(model))
+    if isinstance(x, TaskSampler):
+        raise TypeError(
+            "`x` must be rows in an order of their own, which those of a sampler lack. "
+            f"Received: {x!r}. Predict the data of each task by themselves."
+        )
     _refuse_generators(x)
     return _adapter(model).inputs(x)
 
@@ -213,7 +231,50 @@ def _as_tensors(inputs: dict[str, np.ndarray]) -> dict[str, Any]:
     return {name: tf.convert_to_tensor(inputs.pop(name)) for name in list(inputs)}
 
 
+def check_one_batch(x: Any, method: str) -> None:
+    """Raises `TypeError` for data of many batches where one is wanted."""
+    if isinstance(x, (Source, TaskSampler, tf.data.Dataset)):
+        raise TypeError(
+            f"`{method}` takes one batch: a DataFrame, an array or a dict of arrays. "
+            f"Received: {type(x).__name__}. Use `{_OF_MANY[method]}`."
+        )
+
+
+_OF_MANY = {
+    "train_on_batch": "fit",
+    "test_on_batch": "evaluate",
+    "predict_on_batch": "predict",
+}
+
+
+def check_validation(x: Any, data: Any, arguments: dict[str, Any]) -> None:
+    """Raises `ValueError` for settings of validation that cannot be followed.
+
+    Args:
+        x: What is trained on.
+        data: The rows to validate on.
+        arguments: Those of `fit`.
+    """
+    share = arguments.get("validation_split")
+    if share and isinstance(x, (Source, TaskSampler, tf.data.Dataset)):
+        raise ValueError(
+            "`validation_split` needs data in memory. Received: "
+            f"validation_split={share!r} and x={type(x).__name__}. Pass "
+            "`validation_data`."
+        )
+    if isinstance(data, TaskSampler):
+        batch_size = arguments.get("validation_batch_size")
+        data.check_arguments(None, {"batch_size": batch_size})
+
+
 def _refuse_generators(x: Any) -> None:
+    parts = x.values() if isinstance(x, dict) else x if isinstance(x, list) else ()
+    if any(isinstance(part, (Source, tf.data.Dataset)) for part in parts):
+        raise TypeError(
+            "`x` must be one source or one dataset. Received: a "
+            f"{type(x).__name__} of them. Use `kmtl.data.sample_tasks` for one a task, "
+            "or read files of one form together: `read_parquet([file, ...])`."
+        )
     if isinstance(x, (keras.utils.PyDataset, Iterator)):
         raise TypeError(
             "`x` must be a DataFrame, an array, a dict of arrays or a tf.data.Dataset. "

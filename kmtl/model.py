@@ -4,22 +4,19 @@ import warnings
 from typing import Any
 
 import keras
-import numpy as np
 import pandas as pd
 import tensorflow as tf
 from keras import ops
 
 from kmtl._checks import check_known_keys
-from kmtl._loss_view import LossView
 from kmtl._loss_weights import LossWeights
-from kmtl._predict_frame import predictions_frame
+from kmtl._predicting import Predicting
 from kmtl._prepare import (
     adapt_labels,
-    by_task,
-    check_adapted,
+    check_one_batch,
+    check_validation,
     label_columns,
     prepare,
-    prepare_inputs,
     prepare_sampler,
     prepare_validation,
 )
@@ -35,7 +32,7 @@ from kmtl.tasks import Task
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
-class MTLModel(LossView):
+class MTLModel(Predicting):
     """A Keras model of several tasks; made by `kmtl.build_mtl_model`.
 
     It takes DataFrames, arrays, dicts of arrays and `tf.data.Dataset`s of `(x, y)` or
@@ -108,8 +105,8 @@ class MTLModel(LossView):
                 an array, or the name of a column of the frame.
             class_weight: `{task: {label value: factor}}`, comes before those of the
                 tasks; in the training loss only.
-            validation_data: A DataFrame, `(x, y)`, `(x, y, sample_weight)` or a
-                dataset.
+            validation_data: A DataFrame, `(x, y)`, `(x, y, sample_weight)`, a source,
+                a dataset or a sampler, of which every row is read once.
             callbacks: Keras callbacks. `mode="auto"` works with every logged name.
             verbose: As in Keras. With many tasks the bar shows means over tasks.
             **arguments: `batch_size`, `epochs`, `validation_split`, `shuffle`,
@@ -124,6 +121,7 @@ class MTLModel(LossView):
             FloatingPointError: If the loss of a task is not finite.
         """
         check_ends(x, arguments.get("steps_per_epoch"), "steps_per_epoch")
+        check_validation(x, validation_data, arguments)
         if isinstance(x, TaskSampler):
             x.check_fit(y, arguments)
         check_ends(
@@ -138,7 +136,7 @@ class MTLModel(LossView):
             callbacks = follow_epochs(callbacks, epoch)
         feed = Feed.of(x, arguments, epoch)
         if isinstance(x, TaskSampler):
-            x = prepare_sampler(self, x, epoch, **weights)
+            x = prepare_sampler(self, x, epoch, errors=feed.errors, **weights)
         else:
             x, y = prepare(self, x, y, training=True, feed=feed, **weights)
         if isinstance(x, tf.data.Dataset):
@@ -176,6 +174,8 @@ class MTLModel(LossView):
         """
         if not _use_cached_eval_dataset:  # else `fit` has prepared the data
             check_ends(x, arguments.get("steps"), "steps")
+            if isinstance(x, TaskSampler):
+                x.check_arguments(y, arguments)
             feed = Feed.of(x, arguments)
             weights = {"sample_weight": sample_weight, "training": False}
             x, y = prepare(self, x, y, feed=feed, **weights)
@@ -188,32 +188,6 @@ class MTLModel(LossView):
             logs = super().evaluate(x, y, return_dict=True, **shown, **arguments)
         return logs if return_dict else list(logs.values())
 
-    def predict(self, x: Any, **arguments: Any) -> dict[str, np.ndarray]:
-        """Predicts every task.
-
-        Args:
-            x: Inputs of any form that `fit` takes; a frame needs no label columns.
-            **arguments: `batch_size`, `verbose`, `steps`, `callbacks`, as in Keras.
-
-        Returns:
-            Arrays of shape `(rows, ...)` by task name: probabilities `(rows, 1)` or
-            `(rows, classes)`, or values in the label's own unit.
-
-        Raises:
-            ValueError: If the statistics of regression labels are not known yet.
-        """
-        check_adapted(self, "predict")
-        check_ends(x, arguments.get("steps"), "steps")
-        feed = Feed.of(x, arguments)
-        inputs = prepare_inputs(self, x, feed)
-        with feed.own_errors():
-            return by_task(self, super().predict(inputs, **arguments))
-
-    def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:
-        """Predicts one batch; see `predict`."""
-        check_adapted(self, "predict")
-        return by_task(self, super().predict_on_batch(prepare_inputs(self, x)))
-
     def train_on_batch(
         self,
         x: Any,
@@ -223,6 +197,7 @@ class MTLModel(LossView):
         return_dict: bool = False,
     ) -> Any:
         """Takes one step on one batch; returns its losses and metrics."""
+        check_one_batch(x, "train_on_batch")
         self._adapt_labels_once(x, y, None)
         x, y = prepare(
             self,
@@ -245,34 +220,11 @@ class MTLModel(LossView):
         return_dict: bool = False,
     ) -> Any:
         """Measures one batch; returns its losses and metrics."""
+        check_one_batch(x, "test_on_batch")
         x, y = prepare(self, x, y, sample_weight=sample_weight, training=False)
         super().test_on_batch(x, y, return_dict=True)
         logs = self.get_metrics_result()
         return logs if return_dict else list(logs.values())
-
-    def predict_frame(
-        self, x: Any, *, probabilities: bool = False, **arguments: Any
-    ) -> pd.DataFrame:
-        """Predicts a DataFrame with one column a task, in the values of the labels.
-
-        Args:
-            x: Inputs as for `predict`.
-            probabilities: Whether to add columns `<task>_<class>`; for a binary task
-                only that of its positive class.
-            **arguments: As for `predict`.
-
-        Returns:
-            A DataFrame with the index of `x`, if that is one.
-
-        Raises:
-            ValueError: If two columns would have one name; rename a task.
-        """
-        return predictions_frame(
-            [task for task in self.tasks if not task.auxiliary],
-            self.predict(x, **arguments),
-            index=x.index if isinstance(x, pd.DataFrame) else None,
-            probabilities=probabilities,
-        )
 
     def adapt_labels(self, y: Any) -> None:
         """Sets mean and standard deviation of standardised regression labels.

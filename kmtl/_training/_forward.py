@@ -14,6 +14,7 @@ from kmtl._hold import NOBODY
 from kmtl._objective import GroupBatch
 from kmtl._parts import Parts
 from kmtl._replicas import over_replicas, replica_count
+from kmtl._training._own_slices import OwnSlices
 from kmtl._training._recorded import Inner
 from kmtl._training._task_gradients import TaskGradients
 from kmtl._typing import Tensor
@@ -56,6 +57,7 @@ class Forward(Parts):
     distillation: Distillation | None = None
     _objective: Any = None  # set by `compile`
     _task_gradients: TaskGradients | None = None
+    _own_slices: OwnSlices | None = None
 
     @property
     def _reads_tape_often(self) -> bool:
@@ -70,6 +72,20 @@ class Forward(Parts):
         if self._task_gradients is None:
             self._task_gradients = TaskGradients(self)
         return self._task_gradients
+
+    def own_slices(self) -> OwnSlices | None:
+        """Returns what computes rows of one task each, if slices can be told apart.
+
+        To be called before a step is traced: layers cannot be called anew inside one.
+        """
+        if self._own_slices is None:
+            self._own_slices = OwnSlices.of(self)
+        return self._own_slices
+
+    def gains_by_own_slices(self) -> bool:
+        """Whether rows of one task each are computed faster without other tasks."""
+        own = self.own_slices()
+        return own is not None and own.saves_work
 
     def logits(
         self, x: Any, *, training: bool, given: Tensor | None = None
@@ -118,12 +134,41 @@ class Forward(Parts):
         logits: Any = self.heads(inputs, training=training)
         return (logits if isinstance(logits, (list, tuple)) else [logits]), Inner()
 
+    def _own_logits(
+        self, slices: OwnSlices, x: Any, tasks: Tensor, *, training: bool
+    ) -> list[Tensor]:
+        if not isinstance(self.input, dict):
+            (x,) = x.values()
+        is_static = bool(self.jit_compile)
+        return slices.logits(x, tasks, training=training, is_static=is_static)
+
+    def _own_slices_for(self, y: Any, training: bool) -> OwnSlices | None:
+        """Returns what computes the slices of the rows' own tasks, where that is all.
+
+        Rows of several tasks need more, and so do gradients by task and distillation.
+        """
+        own = self._own_slices
+        if "tasks" not in y or own is None or self.distillation is not None:
+            return None
+        may_train = own.keeps_state and not self._reads_tape_often
+        is_alone = not training or (may_train and not self._encoder_rests)
+        return own if is_alone else None
+
     def _losses_of_tasks(self, x: Any, y: Any, *, training: bool) -> StepLosses:
         objective = self._objective
         given = objective.given(y) if training else None
-        logits, inner = self.logits_and_inner(x, training=training, given=given)
-        batches = objective.batches(y, logits)
-        sums, weight_sums = objective.sums(batches)
+        slices = self._own_slices_for(y, training)
+        if slices is not None:
+            own = self._own_logits(slices, x, y["tasks"], training=training)
+            sums, weight_sums = objective.own_sums(y, own, y["tasks"])
+            # For metrics; without any, this is no part of the traced step.
+            logits: Sequence[Tensor] = slices.spread(own, y["tasks"])
+            inner = Inner()
+            batches = objective.batches(y, logits)
+        else:
+            logits, inner = self.logits_and_inner(x, training=training, given=given)
+            batches = objective.batches(y, logits)
+            sums, weight_sums = objective.sums(batches)
         totals = over_replicas(weight_sums)
         has_labels = totals > 0
         means = sums / ops.where(has_labels, totals, ops.ones_like(totals))

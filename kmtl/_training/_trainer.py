@@ -140,7 +140,11 @@ class Trainer(Balanced):
 
     def predict_step(self, data: Any) -> list[Tensor]:
         """Predicts one batch, one stacked tensor a head group."""
-        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        slices = None if y is None else self.own_slices()
+        if slices is not None:
+            own = self._own_logits(slices, x, y["tasks"], training=False)
+            return self.outputs_layer.activate_own(own, y["tasks"])
         logits = self.logits(x, training=False)
         return self.outputs_layer.activate(self.outputs_layer.stack(logits))
 

@@ -11,6 +11,7 @@ from kmtl.data._datasets import (
     input_dataset,
     pack_dataset,
 )
+from kmtl.data._epoch import Epoch
 from kmtl.data._label_counts import label_counts
 from kmtl.data._label_scan import LabelScan
 from kmtl.data._pack import Packer
@@ -21,7 +22,8 @@ from kmtl.data._source import Source
 from kmtl.data._split import split
 from kmtl.data._stream import Feed, SourceStream
 from kmtl.data._task_column import pivot_labels, rows_by_task
-from kmtl.data._task_sampler import Epoch, TaskSampler
+from kmtl.data._task_rows import Reading
+from kmtl.data._task_sampler import TaskSampler
 from kmtl.data._tfrecord import read_tfrecord
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "Feed",
     "LabelScan",
     "Packer",
+    "Reading",
     "Source",
     "SourceStream",
     "TaskSampler",

@@ -39,7 +39,7 @@ def pack_dataset(
         ValueError: If the form of the dataset is wrong.
     """
     _check_labelled(dataset)
-    encode = _input_encoder(dataset, adapter)
+    encode = input_encoder(dataset, adapter)
     factors = resolve_class_weight(adapter.packer.tasks, class_weight)
     pack = _label_packer(dataset, adapter, factors if training else None)
 
@@ -51,7 +51,7 @@ def pack_dataset(
 
 def input_dataset(dataset: tf.data.Dataset, adapter: Adapter) -> tf.data.Dataset:
     """Keeps and encodes only the inputs of a dataset of `x` or `(x, ...)`."""
-    encode = _input_encoder(dataset, adapter)
+    encode = input_encoder(dataset, adapter)
 
     def inputs(x: Any, *_: Any) -> Any:
         return encode(x)
@@ -112,7 +112,12 @@ def _unbatched(spec: Any) -> ValueError:
     )
 
 
-def _input_encoder(dataset: tf.data.Dataset, adapter: Adapter) -> Callable[[Any], Any]:
+def input_encoder(dataset: tf.data.Dataset, adapter: Adapter) -> Callable[[Any], Any]:
+    """Returns what turns the inputs of a batch into those of a model.
+
+    Raises:
+        ValueError: If the inputs are not of the form that the model takes.
+    """
     spec = dataset.element_spec
     x_spec = spec[0] if isinstance(spec, tuple) else spec
     names = list(adapter.specs)

@@ -42,8 +42,9 @@ def read_parquet(
             What was made of other files, features, tasks or weights is not taken: each
             such combination has a folder of its own inside. Delete it when you like.
         skip_corrupt: Whether to go on without what cannot be read of a file, with a
-            warning that counts and names it; an error by default. Each training then
-            counts the rows in a pass of its own.
+            warning that counts and names such parts (how many rows they held cannot be
+            known); an error by default. Each training then counts the rows in a pass of
+            its own.
 
     Returns:
         The table, which `build_mtl_model`, `fit`, `evaluate` and `predict` take.

@@ -18,8 +18,10 @@ from kmtl._checks import (
 from kmtl._typing import ByTask
 from kmtl.data._schedule import ENDLESS, Schedule
 from kmtl.data._shares import STRATEGIES, Strategy
+from kmtl.data._source import Source
 from kmtl.data._task_rows import RowsInMemory, check_same_form, read_rows
 from kmtl.data._task_sampler import TaskSampler
+from kmtl.data._task_sources import RowsInSources, read_source
 from kmtl.data._task_streams import RowsInDatasets, check_same_specs, read_stream
 
 
@@ -56,9 +58,12 @@ def sample_tasks(  # noqa: PLR0913 - one keyword a choice
 
     Args:
         data: By task name: a DataFrame with the label column of the task, `(x, y)`,
-            `(x, y, sample_weight)`, or a `tf.data.Dataset` of rows or batches of these.
-            Datasets are read in their own order, and counted by reading them once
-            unless they say how many rows they have. Labels of other tasks are missing.
+            `(x, y, sample_weight)`, a `tf.data.Dataset` of rows or batches of these, or
+            what `read_parquet` and its like return, with the label column of the task;
+            one kind for all tasks. Datasets are read in their own order, files in that
+            of a `Source`, and kept in memory where they fit into its `buffer_rows`.
+            Both are counted by reading them once, unless they say how many rows they
+            have. Labels of other tasks are missing.
         strategy: See above.
         batch_size: Rows a batch.
         mixed: Whether batches hold rows of several tasks. Else each holds rows of one,
@@ -131,24 +136,32 @@ def sample_tasks(  # noqa: PLR0913 - one keyword a choice
     return TaskSampler(source, schedule)
 
 
-def _source(data: ByTask, batch_size: int) -> RowsInMemory | RowsInDatasets:
+def _source(
+    data: ByTask, batch_size: int
+) -> RowsInMemory | RowsInDatasets | RowsInSources:
     check_mapping(data, "data", "data by task name")
     if not data:
         raise ValueError("`data` must hold the data of a task. Received: {}.")
-    are_datasets = {t: isinstance(d, tf.data.Dataset) for t, d in data.items()}
-    if all(are_datasets.values()):
+    if _are_all(data, Source, "tables in files"):
+        return RowsInSources([read_source(t, s) for t, s in data.items()])
+    if _are_all(data, tf.data.Dataset, "datasets"):
         streams = [read_stream(t, d, batch_size) for t, d in data.items()]
         check_same_specs(streams)
         return RowsInDatasets(streams)
-    if any(are_datasets.values()):
-        kinds = {task: type(d).__name__ for task, d in data.items()}
-        raise TypeError(
-            "`data` must be datasets for all tasks or for none. Received: "
-            f"{kinds}. Use `tf.data.Dataset.from_tensor_slices`."
-        )
     parts = [read_rows(task, rows) for task, rows in data.items()]
     check_same_form(parts)
     return RowsInMemory(parts)
+
+
+def _are_all(data: ByTask, kind: type, plural: str) -> bool:
+    """Whether the data of all tasks are of a kind, or of none."""
+    are_of_kind = {isinstance(rows, kind) for rows in data.values()}
+    if len(are_of_kind) > 1:
+        kinds = {task: type(rows).__name__ for task, rows in data.items()}
+        raise TypeError(
+            f"`data` must be {plural} for all tasks or for none. Received: {kinds}."
+        )
+    return are_of_kind == {True}
 
 
 def _units(

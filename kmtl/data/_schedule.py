@@ -44,9 +44,19 @@ class Schedule:
         return 1 if self.mixed else self.batch_size
 
     @property
+    def batch_units(self) -> int:
+        """Units a batch."""
+        return self.batch_size if self.mixed else 1
+
+    @property
     def steps(self) -> int:
         """Batches an epoch."""
-        return -(-self.units // self.batch_size) if self.mixed else self.units
+        return -(-self.units // self.batch_units)
+
+    @property
+    def shuffles(self) -> bool:
+        """Whether the rows of a task come in another order in each pass."""
+        return True
 
     def table(self, epoch: int) -> pd.DataFrame:
         """Returns what an epoch draws of each task, see `TaskSampler.table`."""
@@ -111,6 +121,12 @@ class Schedule:
         by_task = np.repeat(np.arange(len(self.sizes)), self.counts(epoch))
         return by_task[self.order(epoch)]
 
+    def rows_before(self, epoch: int, step: int) -> np.ndarray:
+        """Returns the rows of each task before a batch, of all epochs, `(tasks,)`."""
+        so_far = self.tasks(epoch)[: step * self.batch_units]
+        within = np.bincount(so_far, minlength=len(self.sizes))
+        return self._rows_until(self.drawn_before(epoch) + within)
+
     def shuffled(self, task: str, number: int) -> np.ndarray:
         """Returns the order of the rows of a task in a pass, `(rows,)`.
 
@@ -131,3 +147,49 @@ class Schedule:
         passes, rest = np.divmod(units, self.units_a_pass())
         sizes = self._rows()
         return passes * sizes + np.minimum(rest * self.unit_rows, sizes)
+
+
+class InOrder(Schedule):
+    """Every row of every task once, one task after the other, unshuffled."""
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> "InOrder":
+        """Takes the rows and the batches of another schedule.
+
+        Raises:
+            ValueError: If the rows of a task do not end.
+        """
+        for task, rows in schedule.sizes.items():
+            if rows == ENDLESS:
+                raise ValueError(
+                    "Every row is read once, so datasets must end. Received: an "
+                    f"endless dataset for task {task!r}. Use `dataset.take(batches)`."
+                )
+        return cls(
+            sizes=schedule.sizes,
+            units=sum(schedule.sizes.values()),
+            batch_size=schedule.batch_size,
+            mixed=True,
+            strategy="proportional",
+            temperature=None,
+            anneal_epochs=None,
+            starts={},
+            max_repeats=None,
+            seed=0,
+        )
+
+    @property
+    def shuffles(self) -> bool:
+        return False
+
+    def counts(self, epoch: int) -> np.ndarray:
+        del epoch
+        return self._rows()
+
+    def order(self, epoch: int) -> np.ndarray:
+        del epoch
+        return np.arange(self.units)
+
+    def shuffled(self, task: str, number: int) -> np.ndarray:
+        del number
+        return np.arange(self.sizes[task])

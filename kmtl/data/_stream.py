@@ -15,10 +15,10 @@ from kmtl._typing import ByTask
 from kmtl.data._adapter import Adapter
 from kmtl.data._cache import ChunkCache
 from kmtl.data._datasets import packed_template
+from kmtl.data._epoch import Epoch
 from kmtl.data._order import Rows, in_turn, mix_rows
 from kmtl.data._pack import resolve_class_weight
 from kmtl.data._source import Piece, Source
-from kmtl.data._task_sampler import Epoch
 from kmtl.features._streaming import naming_shard
 from kmtl.tasks import BinaryTask, MulticlassTask, Task, class_values
 
@@ -87,6 +87,7 @@ class SourceStream:
         class_weight: Class weights by task name.
         training: Whether class weights count.
         labelled: Whether labels are read.
+        memory: Keeps encoded rows by piece for later passes, if given.
     """
 
     source: Source
@@ -96,6 +97,7 @@ class SourceStream:
     class_weight: ByTask | None = None
     training: bool = False
     labelled: bool = True
+    memory: dict[int, list[Rows]] | None = None
 
     def __post_init__(self) -> None:
         """Refuses weights that are not in the table."""
@@ -115,7 +117,7 @@ class SourceStream:
             return tf.nest.pack_sequence_as(template, arrays)
 
         data = tf.data.Dataset.from_generator(
-            lambda: map(tuple, self._noting_errors()), output_signature=tuple(flat)
+            lambda: map(tuple, self.read()), output_signature=tuple(flat)
         )
         data = data.map(packed).rebatch(self.feed.batch_size)
         # Keras knows the end of an epoch, and shows it, where it knows the steps.
@@ -138,7 +140,8 @@ class SourceStream:
             lambda shape: tf.TensorSpec(shape, dtype), shapes
         )
 
-    def _noting_errors(self) -> Iterator[Rows]:
+    def read(self) -> Iterator[Rows]:
+        """Reads all rows once, as flat arrays of inputs and packed labels."""
         try:
             yield from self._timed()
         except Exception as error:
@@ -229,6 +232,13 @@ class SourceStream:
         }
 
     def _chunks(self, piece: tuple[int, Piece], skipped: list[str]) -> Iterator[Rows]:
+        if self.memory is None:
+            return self._made(piece, skipped)
+        if piece[0] not in self.memory:
+            self.memory[piece[0]] = list(self._made(piece, skipped))
+        return iter(self.memory[piece[0]])
+
+    def _made(self, piece: tuple[int, Piece], skipped: list[str]) -> Iterator[Rows]:
         number, part = piece
         frames = self.source.frames_of(part, skipped, self._columns())
         chunks = map(self._encode, frames)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,15 +10,39 @@ import pandas as pd
 import tensorflow as tf
 
 from kmtl._checks import shorten
+from kmtl._typing import ByTask
 from kmtl.data._adapter import Adapter
 from kmtl.data._draws import draws_of
 from kmtl.data._labels import has_labels, values_of
+from kmtl.data._pack import ClassFactors, resolve_class_weight
 from kmtl.data._resolve import label_column
 from kmtl.data._schedule import Schedule
 from kmtl.tasks import Task
 
 # (epoch, dataset of steps) -> dataset of their batches
 Reader: TypeAlias = Callable[[Any, tf.data.Dataset], tf.data.Dataset]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of tasks are read.
+
+    Attributes:
+        sample_weight: The name of a column of every table, or names by task.
+        class_weight: Class weights by task name.
+        training: Whether class weights count.
+        errors: Takes what is raised meanwhile.
+    """
+
+    sample_weight: Any = None
+    class_weight: ByTask | None = None
+    training: bool = True
+    errors: list[Exception] = field(default_factory=list)
+
+    def factors(self, adapter: Adapter) -> ClassFactors | None:
+        """Returns class weights by task name and class, where they count."""
+        found = resolve_class_weight(adapter.packer.tasks, self.class_weight)
+        return found if self.training else None
 
 
 @dataclass(frozen=True)
@@ -47,13 +71,17 @@ class TaskRows:
         _check_no_other_labels(self.x, own, others)
         return label_column(own, self.x)
 
-    def pack(self, adapter: Adapter, **options: Any) -> Any:
+    def pack(self, adapter: Adapter, reading: Reading) -> Any:
         """Encodes the inputs and packs the labels; all other tasks are missing."""
-        if self.sample_weight is not None:
-            options = {**options, "sample_weight": self.sample_weight}
+        own = self.sample_weight
         with naming(self.task):
-            labels = {self.task: self.labels(adapter)}
-            return adapter.batch(self.x, labels, training=True, **options)
+            return adapter.batch(
+                self.x,
+                {self.task: self.labels(adapter)},
+                sample_weight=reading.sample_weight if own is None else own,
+                class_weight=reading.class_weight,
+                training=reading.training,
+            )
 
     def encoded_labels(self, adapter: Adapter) -> np.ndarray:
         """Returns the labels as numbers, `(rows, ...)`, not standardised."""
@@ -74,14 +102,17 @@ class RowsInMemory:
         """Rows by task name."""
         return {part.task: count_rows(part) for part in self.parts}
 
-    def encoded_labels(self, adapter: Adapter, steps: int) -> dict[str, np.ndarray]:
-        """Returns labels as numbers by task name, not standardised."""
+    def encoded_labels(
+        self, adapter: Adapter, steps: int, tasks: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Returns labels of some tasks as numbers by task name, not standardised."""
         del steps  # all are at hand
-        return {part.task: part.encoded_labels(adapter) for part in self.parts}
+        parts = [part for part in self.parts if part.task in tasks]
+        return {part.task: part.encoded_labels(adapter) for part in parts}
 
-    def reader(self, adapter: Adapter, schedule: Schedule, **options: Any) -> Reader:
+    def reader(self, adapter: Adapter, schedule: Schedule, reading: Reading) -> Reader:
         """Encodes all rows once; batches are gathered from them by position."""
-        tensors = _join([part.pack(adapter, **options) for part in self.parts])
+        tensors = _join([part.pack(adapter, reading) for part in self.parts])
 
         def draw(epoch: np.ndarray) -> list[np.ndarray]:
             draws = draws_of(schedule, int(epoch))
@@ -187,7 +218,10 @@ def naming(task: str) -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"Data of task {task!r}: {error}") from error
+        named = kind(f"Data of task {task!r}: {error}")
+        for note in getattr(error, "__notes__", ()):  # which shard it is
+            named.add_note(note)
+        raise named from error
 
 
 def _join(parts: list[Any]) -> Any:

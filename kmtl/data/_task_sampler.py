@@ -9,19 +9,14 @@ import pandas as pd
 import tensorflow as tf
 
 from kmtl._checks import check_count, did_you_mean, shorten
-from kmtl._typing import ByTask
 from kmtl.data._adapter import Adapter
 from kmtl.data._draws import as_frame, draws_of
-from kmtl.data._schedule import ENDLESS, Schedule
-from kmtl.data._task_rows import RowsInMemory
+from kmtl.data._epoch import Epoch
+from kmtl.data._schedule import ENDLESS, InOrder, Schedule
+from kmtl.data._task_rows import Reading, RowsInMemory
+from kmtl.data._task_sources import RowsInSources
 from kmtl.data._task_streams import RowsInDatasets
-
-
-@dataclass
-class Epoch:
-    """The epoch that `fit` is in: a dataset asks for it when it starts to be read."""
-
-    number: int = 0
+from kmtl.layers._task_outputs import is_standardized
 
 
 @dataclass(frozen=True, repr=False)
@@ -31,9 +26,14 @@ class TaskSampler:
     What comes in a batch depends on the seed, the epoch and the step alone. So a
     position is the number of batches so far, and `fit(sampler, initial_epoch=5)` goes
     on as if the epochs before had run.
+
+    `evaluate` and `validation_data` take it too, and read every row of every task
+    exactly once, in the order of the data, whatever the strategy: the numbers are those
+    of a table with all rows and missing labels. `predict` does not: its answers would
+    have no order of their own.
     """
 
-    source: RowsInMemory | RowsInDatasets
+    source: RowsInMemory | RowsInDatasets | RowsInSources
     schedule: Schedule
     first_step: int = 0
 
@@ -73,12 +73,13 @@ class TaskSampler:
             task.
 
         Raises:
-            ValueError: If the data are datasets, whose rows have no positions.
+            ValueError: If the data are datasets or files, whose rows have no positions.
         """
         check_count(epoch, "epoch")
-        if isinstance(self.source, RowsInDatasets):
+        if not isinstance(self.source, RowsInMemory):
             raise ValueError(
-                "`draws` needs data in memory: rows of datasets have no positions. "
+                "`draws` needs data in memory: rows of datasets and files have no "
+                f"positions. "
                 f"Received: {self!r}."
             )
         return as_frame(draws_of(self.schedule, epoch), self.schedule)
@@ -118,34 +119,25 @@ class TaskSampler:
         return dataclasses.replace(self, first_step=step)
 
     def encoded_labels(self, adapter: Adapter) -> list[np.ndarray]:
-        """Returns the labels of every task of a model, each row once."""
+        """Returns the labels of every regression task, each row once."""
         self._check_tasks(adapter)
-        found = self.source.encoded_labels(adapter, self.steps)
-        return [found.get(task.name, np.empty(0)) for task in adapter.packer.tasks]
+        tasks = adapter.packer.tasks
+        needed = [task.name for task in tasks if is_standardized(task)]
+        found = self.source.encoded_labels(adapter, self.steps, needed)
+        return [found.get(task.name, np.empty(0)) for task in tasks]
 
     def dataset(
-        self,
-        adapter: Adapter,
-        epoch: Epoch,
-        *,
-        sample_weight: Any = None,
-        class_weight: ByTask | None = None,
+        self, adapter: Adapter, epoch: Epoch, reading: Reading | None = None
     ) -> tf.data.Dataset:
         """Returns packed batches: read again and again, each time of the epoch named.
 
         Args:
             adapter: Knows tasks, inputs and features.
             epoch: The epoch to read next.
-            sample_weight: The name of a column of every frame.
-            class_weight: Class weights by task name.
+            reading: Weights, and where errors go.
         """
         self._check_tasks(adapter)
-        read = self.source.reader(
-            adapter,
-            self.schedule,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-        )
+        read = self.source.reader(adapter, self.schedule, reading or Reading())
         steps = tf.data.Dataset.range(self.first_step, self.steps)
 
         def one_epoch(_: Any) -> tf.data.Dataset:
@@ -155,8 +147,16 @@ class TaskSampler:
         count = tf.data.experimental.assert_cardinality(self.steps - self.first_step)
         return tf.data.Dataset.range(1).flat_map(one_epoch).apply(count).prefetch(2)
 
-    def check_fit(self, y: Any, arguments: dict[str, Any]) -> None:
-        """Raises `ValueError` for arguments of `fit` that contradict the sampler."""
+    def in_order(self) -> "TaskSampler":
+        """Returns every row of every task once, one task after the other.
+
+        Raises:
+            ValueError: If a dataset does not end.
+        """
+        return TaskSampler(self.source, InOrder.of(self.schedule))
+
+    def check_arguments(self, y: Any, arguments: dict[str, Any]) -> None:
+        """Raises `ValueError` for labels and batches that contradict the sampler."""
         if y is not None:
             raise ValueError(
                 "`y` must come from the data of `sample_tasks`. Received: "
@@ -165,8 +165,12 @@ class TaskSampler:
         if arguments.get("batch_size") is not None:
             raise ValueError(
                 "`batch_size` must be given to `sample_tasks`. Received: "
-                f"batch_size={arguments['batch_size']} in `fit`."
+                f"batch_size={arguments['batch_size']}."
             )
+
+    def check_fit(self, y: Any, arguments: dict[str, Any]) -> None:
+        """Raises `ValueError` for arguments of `fit` that contradict the sampler."""
+        self.check_arguments(y, arguments)
         if arguments.get("steps_per_epoch") not in (None, self.steps):
             raise ValueError(
                 f"`steps_per_epoch` must be {self.steps}; pass `steps` to "
@@ -180,7 +184,8 @@ class TaskSampler:
             )
 
     def _check_tasks(self, adapter: Adapter) -> None:
-        known = [task.name for task in adapter.packer.tasks]
+        tasks = {task.name: task for task in adapter.packer.tasks}
+        known = list(tasks)
         for name, rows in self.schedule.sizes.items():
             if name not in known:
                 count = "endless" if rows == ENDLESS else rows
@@ -188,4 +193,11 @@ class TaskSampler:
                     "`data` of `sample_tasks` names an unknown task. Received: "
                     f"{name!r}, {count} rows.{did_you_mean(name, known)} "
                     f"Known: {shorten(known)}."
+                )
+            if (other := tasks[name].only_if) is not None:
+                raise ValueError(
+                    f"Labels of task {name!r} count where that of task {other!r} is "
+                    "positive, and its rows have labels of their own task alone. "
+                    f"Received: `data` of `sample_tasks` with task {name!r}. Fit on "
+                    "rows with the labels of both."
                 )

@@ -1,25 +1,33 @@
 """Rows of several tasks that come from datasets -> mixed packed batches."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from kmtl._typing import ByTask
+from kmtl._checks import check_known_keys
 from kmtl.data._adapter import Adapter
-from kmtl.data._datasets import encoded_labels, pack_dataset
+from kmtl.data._datasets import encoded_labels, input_encoder, packed_template
+from kmtl.data._mixer import Mixer, batches_of
+from kmtl.data._own_labels import Joint, own_adapter
+from kmtl.data._pack import ClassFactors
+from kmtl.data._row_stream import Chunk, RowStream
 from kmtl.data._schedule import ENDLESS, Schedule
-from kmtl.data._task_rows import Reader, compare_forms, naming, own_labels
-
-# Some rows of inputs and packed labels, flattened.
-_Arrays: TypeAlias = list[np.ndarray]
+from kmtl.data._task_rows import (
+    Reader,
+    Reading,
+    compare_forms,
+    naming,
+    own_labels,
+)
 
 
 @dataclass(frozen=True)
 class TaskStream:
-    """The rows of one task, as batches `(x, {task: y})` or with weights.
+    """The rows of one task, as batches `(x, y)` or with weights.
 
     Attributes:
         task: Name of the task.
@@ -31,20 +39,48 @@ class TaskStream:
     dataset: tf.data.Dataset
     rows: int
 
-    def pack(self, adapter: Adapter, class_weight: ByTask | None) -> tf.data.Dataset:
-        """Returns the dataset with encoded inputs and packed labels."""
-        with naming(self.task):
-            return pack_dataset(
-                self.dataset, adapter, class_weight=class_weight, training=True
-            )
+    def stream(self, adapter: Adapter, factors: ClassFactors | None) -> RowStream:
+        """Returns the rows with inputs as they are and with packed labels."""
+        chunks = partial(self._chunks, own_adapter(adapter, self.task), factors)
+        return RowStream(self.task, self.rows, chunks)
 
     def encoded_labels(self, adapter: Adapter, batches: int) -> np.ndarray:
         """Reads labels as numbers, `(rows, ...)`; if endless, those of some batches."""
-        names = [task.name for task in adapter.packer.tasks]
         limit = batches if self.rows == ENDLESS else None
         with naming(self.task):
-            columns = encoded_labels(self.dataset, adapter, limit)
-        return columns[names.index(self.task)]
+            own = own_adapter(adapter, self.task)
+            (column,) = encoded_labels(self.dataset, own, limit)
+        return column
+
+    def _chunks(
+        self, own: Adapter, factors: ClassFactors | None, first_pass: int
+    ) -> Iterator[Chunk]:
+        """Reads batches on and on; what a dataset draws depends on passes before."""
+        options = tf.data.Options()
+        options.autotune.enabled = False  # a hundred tuners cost more than they gain
+        # One iterator for all passes: to make one takes longer than to read a batch.
+        endless = self.dataset.enumerate().repeat().with_options(options)
+        number = -1
+        for position, batch in endless:
+            is_first = int(position) == 0
+            number += is_first
+            if number >= first_pass:
+                yield is_first, self._packed(own, factors, *batch)
+
+    def _packed(
+        self, own: Adapter, factors: ClassFactors | None, x: Any, y: Any, *weight: Any
+    ) -> list[np.ndarray]:
+        inputs, labels, weights = (
+            tf.nest.map_structure(np.asarray, part) for part in (x, y, weight)
+        )
+        arrays: list[np.ndarray] = tf.nest.flatten(inputs)
+        with naming(self.task):
+            packed = own.packer.pack(
+                own.packer.encode(own.labels(None, labels), len(arrays[0])),
+                sample_weight=weights[0] if weights else None,
+                class_factors=factors,
+            )
+        return arrays + tf.nest.flatten(packed)
 
 
 @dataclass(frozen=True)
@@ -58,37 +94,59 @@ class RowsInDatasets:
         """Rows by task name."""
         return {part.task: part.rows for part in self.parts}
 
-    def encoded_labels(self, adapter: Adapter, steps: int) -> dict[str, np.ndarray]:
-        """Reads labels as numbers by task name, not standardised."""
-        return {part.task: part.encoded_labels(adapter, steps) for part in self.parts}
+    def encoded_labels(
+        self, adapter: Adapter, steps: int, tasks: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        """Reads labels of some tasks as numbers by task name, not standardised."""
+        parts = [part for part in self.parts if part.task in tasks]
+        return {part.task: part.encoded_labels(adapter, steps) for part in parts}
 
-    def reader(
-        self,
-        adapter: Adapter,
-        schedule: Schedule,
-        *,
-        sample_weight: Any,
-        class_weight: ByTask | None,
-    ) -> Reader:
+    def reader(self, adapter: Adapter, schedule: Schedule, reading: Reading) -> Reader:
         """Packs the batches of each dataset; theirs are cut and put together anew."""
-        if sample_weight is not None:
+        if reading.sample_weight is not None:
             raise ValueError(
                 "`sample_weight` must come from the datasets: (x, y, sample_weight). "
-                f"Received: {sample_weight!r}."
+                f"Received: {reading.sample_weight!r}."
             )
-        packed = {part.task: part.pack(adapter, class_weight) for part in self.parts}
-        mixer = Mixer(packed, schedule)
-        spec = next(iter(packed.values())).element_spec
-        leaves = tf.nest.flatten(spec)
+        first = self.parts[0]  # they are all of one form
+        with naming(first.task):
+            encode = input_encoder(first.dataset, adapter)
+        x, _, *weight = first.dataset.element_spec
+        factors = reading.factors(adapter)
+        template = packed_template(adapter, weight[0] if weight else None, factors)
+        streams = [part.stream(adapter, factors) for part in self.parts]
+        mixer = mixer_of(adapter, streams, schedule, (x, template), reading)
+        return batches_of(mixer, (x, specs_of(template, adapter)), encode)
 
-        def batch(epoch: Any, step: Any) -> Any:
-            dtypes = [leaf.dtype for leaf in leaves]
-            flat = tf.numpy_function(mixer.batch, [epoch, step], dtypes)
-            for tensor, leaf in zip(flat, leaves, strict=True):
-                tensor.set_shape((None, *leaf.shape[1:]))
-            return tf.nest.pack_sequence_as(spec, flat)
 
-        return lambda epoch, steps: steps.map(lambda step: batch(epoch, step))
+def mixer_of(
+    adapter: Adapter,
+    streams: Sequence[RowStream],
+    schedule: Schedule,
+    form: tuple[Any, Mapping[str, Any]],
+    reading: Reading,
+) -> Mixer:
+    """Returns what mixes rows that are packed each for its own task.
+
+    Args:
+        adapter: Of all tasks.
+        streams: The rows of each task of the schedule.
+        schedule: Says what comes when.
+        form: The structures of inputs and of packed labels.
+        reading: Takes the errors.
+    """
+    names = [task.name for task in adapter.packer.tasks]
+    inputs, template = form
+    joint = Joint(adapter.packer, len(tf.nest.flatten(inputs)), sorted(template))
+    places = [names.index(stream.task) for stream in streams]
+    return Mixer(streams, places, schedule, joint, reading.errors)
+
+
+def specs_of(template: Mapping[str, Any], adapter: Adapter) -> Any:
+    """Returns what packed labels look like."""
+    return tf.nest.map_structure(
+        lambda shape: tf.TensorSpec(shape, adapter.packer.dtype), template
+    )
 
 
 def read_stream(task: str, dataset: tf.data.Dataset, batch_size: int) -> TaskStream:
@@ -106,6 +164,9 @@ def read_stream(task: str, dataset: tf.data.Dataset, batch_size: int) -> TaskStr
             f"sample_weight). Received: {spec!r}."
         )
     own_labels(task, spec[1])
+    if len(spec) == 3 and isinstance(spec[2], Mapping):
+        with naming(task):
+            check_known_keys(spec[2], [task], "sample_weight")
     of_rows = any(leaf.shape.rank == 0 for leaf in tf.nest.flatten(spec[1]))
     rows = _count(dataset, of_rows)
     if rows == 0:
@@ -115,11 +176,7 @@ def read_stream(task: str, dataset: tf.data.Dataset, batch_size: int) -> TaskStr
         )
     if of_rows:
         dataset = dataset.batch(batch_size)
-
-    def named(x: Any, y: Any, *weight: Any) -> Any:
-        return x, {task: own_labels(task, y)}, *weight
-
-    return TaskStream(task, dataset.map(named), rows)
+    return TaskStream(task, dataset, rows)
 
 
 def check_same_specs(streams: Sequence[TaskStream]) -> None:
@@ -128,116 +185,6 @@ def check_same_specs(streams: Sequence[TaskStream]) -> None:
     first = next(iter(forms))
     for task, form in forms.items():
         compare_forms((first, forms[first]), (task, form))
-
-
-class Mixer:
-    """Mixes packed batches of tasks as a schedule says.
-
-    Reads every dataset on and on, from its start again when it has ended. Batches that
-    are asked for out of order are found by reading what comes before them.
-    """
-
-    def __init__(
-        self, packed: Mapping[str, tf.data.Dataset], schedule: Schedule
-    ) -> None:
-        self._packed = packed
-        self._schedule = schedule
-        self._units = schedule.batch_size if schedule.mixed else 1  # a batch
-        self._tasks = np.empty(0, dtype="int64")
-        self._epoch = -1
-        self._rewind()
-
-    def batch(self, epoch: int, step: int) -> _Arrays:
-        """Returns the arrays of one batch."""
-        if (epoch, step) < self._next:
-            self._rewind()
-        while self._next < (epoch, step):
-            self._read()
-        return self._read()
-
-    def _rewind(self) -> None:
-        self._next = (0, 0)
-        self._readers = [
-            _Passes(task, dataset, self._schedule.sizes[task])
-            for task, dataset in self._packed.items()
-        ]
-
-    def _read(self) -> _Arrays:
-        epoch, step = self._next
-        if epoch != self._epoch:
-            self._epoch, self._tasks = epoch, self._schedule.tasks(epoch)
-        start = step * self._units
-        tasks = self._tasks[start : start + self._units]
-        is_last = start + len(tasks) == len(self._tasks)
-        self._next = (epoch + 1, 0) if is_last else (epoch, step + 1)
-        if self._schedule.mixed:
-            return self._mix(tasks)
-        return _joined(self._readers[tasks[0]].rest(self._schedule.batch_size))
-
-    def _mix(self, tasks: np.ndarray) -> _Arrays:
-        counts = np.bincount(tasks)
-        present = np.flatnonzero(counts)
-        pieces = [p for t in present for p in self._readers[t].take(counts[t])]
-        places = np.argsort(np.argsort(tasks, kind="stable"))
-        return [np.take(array, places, axis=0) for array in _joined(pieces)]
-
-
-class _Passes:
-    """Reads the rows of one task, any number at once, pass after pass."""
-
-    def __init__(self, task: str, dataset: tf.data.Dataset, rows: int) -> None:
-        self._task = task
-        self._rows = rows
-        options = tf.data.Options()
-        options.autotune.enabled = False  # a hundred tuners cost more than they gain
-        # One iterator for all passes: to make one takes longer than to read a batch.
-        endless = dataset.enumerate().repeat().with_options(options)
-        self._batches = iter(endless.as_numpy_iterator())
-        self._arrays: _Arrays = []
-        self._unread = 0  # of the batch at hand
-        self._received = rows  # in this pass
-        self._taken = 0  # in this pass
-
-    def rest(self, most: int) -> list[_Arrays]:
-        """Takes rows of one pass, fewer than `most` at its end."""
-        return self.take(min(most, self._rows - self._taken))
-
-    def take(self, count: int) -> list[_Arrays]:
-        """Takes rows in pieces, of the next pass too when this one ends."""
-        pieces = []
-        self._taken = (self._taken + count) % self._rows
-        while count > 0:
-            if self._unread == 0:
-                self._next_batch()
-            some = min(count, self._unread)
-            start = len(self._arrays[0]) - self._unread
-            pieces.append([array[start : start + some] for array in self._arrays])
-            self._unread -= some
-            count -= some
-        return pieces
-
-    def _next_batch(self) -> None:
-        number, batch = next(self._batches, (0, ()))
-        self._arrays = [np.asarray(leaf) for leaf in tf.nest.flatten(batch)]
-        self._unread = len(self._arrays[0]) if self._arrays else 0
-        if number == 0:
-            self._check_received(self._received != self._rows or not self._unread)
-            self._received = 0
-        self._received += self._unread
-        self._check_received(self._received > self._rows)
-
-    def _check_received(self, is_wrong: bool) -> None:
-        if is_wrong:
-            raise ValueError(
-                f"The dataset of task {self._task!r} must give {self._rows} rows, as "
-                f"when they were counted. Received: {self._received} or more."
-            )
-
-
-def _joined(pieces: list[_Arrays]) -> _Arrays:
-    if len(pieces) == 1:
-        return pieces[0]
-    return [np.concatenate(arrays) for arrays in zip(*pieces, strict=True)]
 
 
 def _count(dataset: tf.data.Dataset, of_rows: bool) -> int:
@@ -259,5 +206,7 @@ def _form(spec: Any) -> dict[str, str]:
     form = {
         name: f"{leaf.dtype.name} of shape {leaf.shape[1:]}" for name, leaf in x.items()
     }
-    weights = " and weights" if len(spec) == 3 else ""
-    return {**form, "y": f"labels{weights}"}
+    labels = "labels"
+    if len(spec) == 3:
+        labels += " and weights" + " by task" * isinstance(spec[2], Mapping)
+    return {**form, "y": labels}

@@ -9,12 +9,12 @@ import pandas as pd
 from keras import ops
 
 from kmtl._typing import Shape, Tensor
-from kmtl.layers._stacked import StackedLayer
+from kmtl.layers._stacked import SlicewiseLayer
 from kmtl.layers._weights_view import SharingWeights
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
-class ModulateTasks(StackedLayer, SharingWeights):
+class ModulateTasks(SlicewiseLayer, SharingWeights):
     """Scales and shifts each feature, for each task in its own way.
 
     Task `t` gets `gamma[t] * x + beta[t]`, which starts as `x`.
@@ -53,7 +53,10 @@ class ModulateTasks(StackedLayer, SharingWeights):
         self.beta = self.add_stack("beta", (input_shape[-1],), "zeros")
 
     def call(self, inputs: Tensor) -> Tensor:
-        gamma, beta = (ops.cast(w, self.compute_dtype) for w in (self.gamma, self.beta))
+        return self.apply_slices(inputs, self.weights)
+
+    def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
+        gamma, beta = (ops.cast(weight, self.compute_dtype) for weight in weights)
         return inputs * gamma + beta
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from kmtl._checks import check_unique
-from kmtl._typing import Config, Shape
+from kmtl._typing import Config, Shape, Tensor
 from kmtl.layers._per_task import PerTask, draw_seed
 
 
@@ -114,6 +114,19 @@ class StackedLayer(keras.layers.Layer):
             "same_start": self.same_start,
             "seed": self.seed,
         }
+
+
+class SlicewiseLayer(StackedLayer):
+    """A stack whose slices each work on their own input, with their own weights."""
+
+    def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
+        """Computes what `call` does in predictions, with slices of any number.
+
+        Args:
+            inputs: As of a call, with one slice for each of the weights.
+            weights: Tensors `(slices, ...)` in the order of `self.weights`.
+        """
+        raise NotImplementedError
 
 
 def owner_of(slice_name: str) -> str:

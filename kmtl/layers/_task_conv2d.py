@@ -8,11 +8,11 @@ from keras import ops
 
 from kmtl._checks import check_positive_integer
 from kmtl._typing import Config, Shape, Tensor
-from kmtl.layers._stacked import StackedLayer
+from kmtl.layers._stacked import SlicewiseLayer
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
-class TaskConv2D(StackedLayer):
+class TaskConv2D(SlicewiseLayer):
     """A stack of 2-D convolutions with stride 1, one for each task.
 
     Slice `t` computes what `keras.layers.Conv2D(filters, kernel_size, padding="same")`
@@ -87,7 +87,10 @@ class TaskConv2D(StackedLayer):
             self.bias = self.add_stack("bias", (self.filters,), "zeros")
 
     def call(self, inputs: Tensor) -> Tensor:
-        kernel = ops.cast(self.kernel, self.compute_dtype)
+        return self.apply_slices(inputs, self.weights)
+
+    def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
+        kernel, *bias = (ops.cast(w, self.compute_dtype) for w in weights)
         if len(inputs.shape) == 4:
             wide = ops.moveaxis(kernel, 0, -2)  # (h, w, in, tasks, filters)
             wide = ops.reshape(wide, (*wide.shape[:3], -1))
@@ -105,9 +108,7 @@ class TaskConv2D(StackedLayer):
             pairs = zip(_slices(inputs, -2), _slices(kernel, 0), strict=True)
             slices = [_convolve(x, k) for x, k in pairs]
             outputs = ops.stack(slices, axis=-2)
-        if self.bias is None:
-            return outputs
-        return outputs + ops.cast(self.bias, self.compute_dtype)
+        return outputs + bias[0] if bias else outputs
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:3], len(self.tasks), self.filters)

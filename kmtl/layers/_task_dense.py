@@ -8,11 +8,11 @@ from keras import ops
 
 from kmtl._checks import check_positive_integer
 from kmtl._typing import Config, Shape, Tensor
-from kmtl.layers._stacked import StackedLayer
+from kmtl.layers._stacked import SlicewiseLayer
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
-class TaskDense(StackedLayer):
+class TaskDense(SlicewiseLayer):
     """A stack of dense layers, one for each task.
 
     Slice `t` computes what `keras.layers.Dense(units)` computes on the input of task
@@ -87,10 +87,13 @@ class TaskDense(StackedLayer):
             self.bias = self.add_stack("bias", (self.units,), self.bias_initializer)
 
     def call(self, inputs: Tensor) -> Tensor:
+        return self.apply_slices(inputs, self.weights)
+
+    def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
         # Three forms of one product, each the fastest for its shapes on a CPU.
         inputs = ops.cast(inputs, self.compute_dtype)  # integers are numbers too
-        kernel = ops.cast(self.kernel, self.compute_dtype)  # (t, i, o)
-        bias = None if self.bias is None else ops.cast(self.bias, self.compute_dtype)
+        kernel, *biases = (ops.cast(w, self.compute_dtype) for w in weights)
+        bias = biases[0] if biases else None
         tasks, features, units = kernel.shape
         if len(inputs.shape) == 2:
             wide = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (features, -1))

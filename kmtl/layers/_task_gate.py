@@ -12,12 +12,12 @@ from kmtl._checks import check_unique
 from kmtl._typing import Config, Shape, Tensor
 from kmtl.layers._per_task import PerTask
 from kmtl.layers._softmax import softmax
-from kmtl.layers._stacked import StackedLayer, owner_of
+from kmtl.layers._stacked import SlicewiseLayer, owner_of
 from kmtl.layers._weights_view import SharingWeights, named_frame
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
-class TaskGate(StackedLayer, SharingWeights):
+class TaskGate(SlicewiseLayer, SharingWeights):
     """A softmax gate for each task: how much it takes of each expert.
 
     Task `t` weighs the experts by `softmax(x_t @ kernel_t)`. Gates start different:
@@ -71,7 +71,10 @@ class TaskGate(StackedLayer, SharingWeights):
         return ops.take(draw(shape, dtype), place_by_name, axis=-1)
 
     def call(self, inputs: Tensor) -> Tensor:
-        kernel = ops.cast(self.kernel, self.compute_dtype)
+        return self.apply_slices(inputs, self.weights)
+
+    def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
+        kernel = ops.cast(weights[0], self.compute_dtype)
         inputs = ops.cast(inputs, self.compute_dtype)  # integers are numbers too
         tasks, features, experts = kernel.shape
         if len(inputs.shape) == 2:

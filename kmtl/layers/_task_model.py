@@ -8,11 +8,11 @@ from keras import ops
 
 from kmtl._typing import Config, Shape, Tensor
 from kmtl.layers._per_task import derive_seed
-from kmtl.layers._stacked import StackedLayer
+from kmtl.layers._stacked import SlicewiseLayer
 
 
 @keras.saving.register_keras_serializable(package="kmtl")
-class TaskModel(StackedLayer):
+class TaskModel(SlicewiseLayer):
     """Copies of a Keras model, with stacked weights, called one after the other.
 
     Slice `t` computes what the model computes with the weights of slice `t`:
@@ -113,11 +113,12 @@ class TaskModel(StackedLayer):
                 ours.assign(stack)
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
-        # Unstacked at once: the gradient of one slice is as large as the whole stack.
-        trained = self._slices([v.value for v in self._trained])
-        kept = self._slices([v.value for v in self._kept])
+        trained = _slices([v.value for v in self._trained], len(self.tasks))
+        kept = _slices([v.value for v in self._kept], len(self.tasks))
         outputs, states, losses = [], [], []
-        for ours, others, x in zip(trained, kept, self._inputs(inputs), strict=True):
+        for ours, others, x in zip(
+            trained, kept, self._inputs(inputs, len(self.tasks)), strict=True
+        ):
             output, state, penalties = self.template.stateless_call(
                 ours, others, x, training=training, return_losses=True
             )
@@ -132,16 +133,19 @@ class TaskModel(StackedLayer):
             self.add_loss(ops.sum(ops.stack(losses)))
         return ops.stack(outputs, axis=-2)
 
-    def _slices(self, stacks: Sequence[Tensor], axis: int = 0) -> list[list[Tensor]]:
-        """Returns for each slice the part of every stack."""
-        parts = [ops.unstack(stack, axis=axis) for stack in stacks]
-        return [[part[i] for part in parts] for i in range(len(self.tasks))]
+    def apply_slices(self, inputs: Any, weights: Sequence[Any]) -> Tensor:
+        count = weights[0].shape[0]
+        ours = _slices(weights[: len(self._trained)], count)
+        others = _slices(weights[len(self._trained) :], count)
+        slices = zip(ours, others, self._inputs(inputs, count), strict=True)
+        outputs = [self.template.stateless_call(*s, training=False)[0] for s in slices]
+        return ops.stack(outputs, axis=-2)
 
-    def _inputs(self, inputs: Any) -> list[Any]:
+    def _inputs(self, inputs: Any, count: int) -> list[Any]:
         """Returns the input of each slice."""
         if not self.per_task:
-            return [inputs] * len(self.tasks)
-        slices = self._slices(keras.tree.flatten(inputs), axis=-2)
+            return [inputs] * count
+        slices = _slices(keras.tree.flatten(inputs), count, axis=-2)
         return [keras.tree.pack_sequence_as(inputs, own) for own in slices]
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
@@ -162,6 +166,13 @@ class TaskModel(StackedLayer):
         if not isinstance(template, keras.Model):  # from a file
             template = keras.saving.deserialize_keras_object(template)
         return cls(**{**config, "template": template})
+
+
+def _slices(stacks: Sequence[Tensor], count: int, axis: int = 0) -> list[list[Tensor]]:
+    """Returns for each slice the part of every stack."""
+    # Unstacked at once: the gradient of one slice is as large as the whole stack.
+    parts = [ops.unstack(stack, axis=axis) for stack in stacks]
+    return [[part[i] for part in parts] for i in range(count)]
 
 
 def _is_seed(variable: Any) -> bool:

@@ -7,10 +7,10 @@ import keras
 from keras import ops
 
 from kmtl._typing import Config, Shape, Tensor
-from kmtl.layers._stacked import StackedLayer
+from kmtl.layers._stacked import SlicewiseLayer
 
 
-class _TaskNormalization(StackedLayer):
+class _TaskNormalization(SlicewiseLayer):
     """What both have in common: scale and shift, both `(tasks, features)`."""
 
     def build(self, input_shape: Shape) -> None:
@@ -21,12 +21,17 @@ class _TaskNormalization(StackedLayer):
         self.beta = self.add_stack("beta", features, "zeros", autocast=False)
 
     def _scaled(
-        self, inputs: Tensor, mean: Tensor, variance: Tensor, epsilon: float
+        self,
+        inputs: Tensor,
+        weights: Sequence[Any],
+        mean: Tensor,
+        variance: Tensor,
     ) -> Tensor:
+        gamma, beta = weights
         # Not `rsqrt`: where vectors end inside a tensor it rounds differently, so that
         # a task would depend on how many others there are.
-        factor = self.gamma / ops.sqrt(variance + epsilon)
-        outputs = (inputs - mean) * factor + self.beta
+        factor = gamma / ops.sqrt(variance + self.epsilon)
+        outputs = (inputs - mean) * factor + beta
         return ops.cast(outputs, self.compute_dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -82,14 +87,19 @@ class TaskBatchNormalization(_TaskNormalization):
         )
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        if not (training and self.trainable):  # as in Keras, a frozen layer keeps them
+            return self.apply_slices(inputs, self.weights)
         inputs = ops.cast(inputs, self.gamma.dtype)
-        mean, variance = self.moving_mean, self.moving_variance
-        if training and self.trainable:  # as in Keras, a frozen layer keeps them
-            axes = (*range(len(inputs.shape) - 2),)
-            mean, variance = ops.moments(inputs, axes)
-            self._move(self.moving_mean, mean)
-            self._move(self.moving_variance, variance)
-        return self._scaled(inputs, mean, variance, self.epsilon)
+        axes = (*range(len(inputs.shape) - 2),)
+        mean, variance = ops.moments(inputs, axes)
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance)
+        return self._scaled(inputs, [self.gamma, self.beta], mean, variance)
+
+    def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
+        gamma, beta, mean, variance = weights
+        inputs = ops.cast(inputs, self.gamma.dtype)
+        return self._scaled(inputs, [gamma, beta], mean, variance)
 
     def _move(self, average: Any, value: Tensor) -> None:
         average.assign(average * self.momentum + value * (1.0 - self.momentum))
@@ -134,9 +144,12 @@ class TaskLayerNormalization(_TaskNormalization):
         self.epsilon = epsilon
 
     def call(self, inputs: Tensor) -> Tensor:
+        return self.apply_slices(inputs, self.weights)
+
+    def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
         inputs = ops.cast(inputs, self.gamma.dtype)
         mean, variance = ops.moments(inputs, -1, keepdims=True)
-        return self._scaled(inputs, mean, variance, self.epsilon)
+        return self._scaled(inputs, weights, mean, variance)
 
     def get_config(self) -> Config:
         return {**super().get_config(), "epsilon": self.epsilon}

@@ -125,6 +125,26 @@ class TaskOutputs(keras.layers.Layer):
         )
         return logits * scale + mean
 
+    def activate_own(self, own: Sequence[Tensor], tasks: Tensor) -> list[Tensor]:
+        """Maps logits to outputs where each row belongs to one task.
+
+        Args:
+            own: Logits `(rows, 1, units)`, one tensor a group.
+            tasks: The task of each row by position, `(rows,)`.
+        """
+        scale, mean = (
+            ops.cast(ops.take(value, tasks), self.compute_dtype)[:, None, None]
+            for value in (self.label_scale, self.label_mean)
+        )
+        outputs = []
+        for group, logits in zip(self.groups, own, strict=True):
+            first, wide = self.tasks[group.indices[0]], ops.cast(logits, scale.dtype)
+            if isinstance(first, BinaryTask | MulticlassTask):
+                outputs.append(_probabilities(first, wide, is_stack=True))
+            else:
+                outputs.append(wide * scale + mean)
+        return outputs
+
     def label_statistics(self, group: HeadGroup) -> tuple[Tensor, Tensor]:
         """Returns scale and mean of the labels of a group, each `(tasks,)`."""
         indices = list(group.indices)

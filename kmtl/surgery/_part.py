@@ -8,53 +8,14 @@ import numpy as np
 from keras import ops
 
 from kmtl._typing import Config, Tensor
-from kmtl.layers import (
-    AverageMaps,
-    Coupling,
-    FoldTasks,
-    MergeTasks,
-    MixExperts,
-    MixOwnExperts,
-    NothingGiven,
-    SharedTensor,
-    SplitShared,
-    SplitTasks,
-    StackedLayer,
-    StreamsToExperts,
-    TakeTasks,
-)
+from kmtl.layers import FoldTasks, StackedLayer, TakeTasks
+from kmtl.layers._by_slice import works_by_slice
 from kmtl.model import MTLModel
 from kmtl.surgery._rebuild import layer_config, slices_in_heads
 from kmtl.surgery._slices import SliceChange, changed_slices
 
 # By axis of a weight the runs of places that stay, of an axis that gets shorter.
 _Places: TypeAlias = Mapping[int, list[slice]]
-
-# What works on each slice alone, however many there are, without naming them: layers of
-# this package, and those of Keras that trunks and sharings put on stacks.
-_BY_SLICE = (
-    AverageMaps,
-    Coupling,
-    FoldTasks,
-    MergeTasks,
-    MixExperts,
-    MixOwnExperts,
-    NothingGiven,
-    SharedTensor,
-    SplitShared,
-    SplitTasks,
-    StreamsToExperts,
-    keras.layers.Activation,
-    keras.layers.Add,
-    keras.layers.Dropout,
-    keras.layers.GlobalMaxPooling2D,
-    keras.layers.MaxPooling2D,
-    keras.layers.Multiply,
-    keras.layers.Permute,
-    keras.layers.ReLU,
-    keras.layers.Reshape,
-    keras.layers.SpatialDropout2D,
-)
 
 
 class Part:
@@ -147,7 +108,7 @@ class Part:
         inputs = keras.tree.flatten([args, kwargs])
         is_sliced = any(id(tensor) in self._sliced for tensor in inputs)
         is_same = isinstance(new, _AsItIs)
-        if is_sliced and is_same and not isinstance(layer, _BY_SLICE):
+        if is_sliced and is_same and not works_by_slice(layer):
             raise ValueError(f"`{layer.name}` may mix the slices of tasks.")
         outputs = new(*args, **kwargs)
         goes_on = id(layer) in self._in_encoder and not isinstance(layer, FoldTasks)

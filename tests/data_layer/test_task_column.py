@@ -83,3 +83,49 @@ def test_a_task_is_not_named_as_a_column():
 def test_a_task_that_is_given_needs_rows():
     with pytest.raises(ValueError, match=r"no rows of \['11'\]"):
         rows_by_task(FRAME, tasks=["2", "10", "11"], **NAMES)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """The rows twice, in two files."""
+    for name in ("one", "two"):
+        FRAME.to_parquet(tmp_path / f"{name}.parquet")
+    return kmtl.data.read_parquet(tmp_path / "*.parquet", chunk_rows=3)
+
+
+def test_files_get_a_column_for_each_task(files):
+    wide = pivot_labels(files, tasks=["2", "10"], **NAMES)
+    assert wide.column_names() == ["x", "2", "10"]
+    frame = pivot_labels(pd.concat([FRAME, FRAME]), **NAMES)
+    found = pd.concat(list(wide))
+    pd.testing.assert_frame_equal(
+        found.reset_index(drop=True), frame.reset_index(drop=True)
+    )
+    assert (wide.rows, wide.count({"x"})) == (8, 8)
+    [labels, *_] = wide.frames({"10"})
+    assert labels["10"].tolist()[0] == 5.0
+
+
+def test_files_train_as_the_wide_table(files):
+    wide = pivot_labels(files, tasks=["2", "10"], **NAMES)
+    tasks = [kmtl.RegressionTask(name) for name in ("2", "10")]
+    found, expected = (
+        kmtl.build_mtl_model(data, tasks).outputs_layer.label_statistics_on_host()
+        for data in (wide, pivot_labels(FRAME, **NAMES))
+    )
+    np.testing.assert_allclose(found, expected)
+
+
+WRONG_FILES = {
+    "no tasks": ({}, "`tasks` must be given for a table in files"),
+    "unknown": ({"tasks": ["2", "100"]}, "one.parquet.*'10' in 2 rows. Did you mean"),
+    "task": ({"tasks": ["2"], "task": "shool"}, "`task` names no column.*'school'"),
+    "named": ({"tasks": ["2", "x"]}, r"name of a column.*'x'"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_FILES)
+def test_wrong_files(files, name):
+    options, message = WRONG_FILES[name]
+    with pytest.raises(ValueError, match=message):
+        list(pivot_labels(files, **{**NAMES, **options}))

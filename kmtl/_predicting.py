@@ -1,0 +1,109 @@
+"""Predictions: the part of `MTLModel` that makes them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kmtl._loss_view import LossView
+from kmtl._predict_frame import own_predictions_frame, predictions_frame
+from kmtl._prepare import (
+    by_task,
+    check_adapted,
+    check_one_batch,
+    prepare_inputs,
+)
+from kmtl._rows_of_one_task import OwnTasks, names_of_rows, positions_of
+from kmtl.data import Feed, check_ends
+from kmtl.data._inputs import rows_of
+
+
+class Predicting(LossView):
+    """Predicts arrays and frames."""
+
+    def predict(
+        self, x: Any, *, task: Any = None, **arguments: Any
+    ) -> dict[str, np.ndarray]:
+        """Predicts every task, or for each row one.
+
+        Args:
+            x: Inputs of any form that `fit` takes; a frame needs no label columns.
+            task: The task of each row, where one is asked for: names, one a row, the
+                name of a column of the frame `x` that holds them, or one name for all
+                rows. Only the towers, gates and heads of these tasks are computed,
+                unless tasks read each other's. `x` is then a frame or arrays.
+            **arguments: `batch_size`, `verbose`, `steps`, `callbacks`, as in Keras.
+
+        Returns:
+            Arrays of shape `(rows, ...)` by task name: probabilities `(rows, 1)` or
+            `(rows, classes)`, or values in the label's own unit. With `task`, of each
+            task that is named the rows that it is named for, in their order.
+
+        Raises:
+            ValueError: If the statistics of regression labels are not known yet, or
+                `task` names an unknown one.
+        """
+        check_adapted(self, "predict")
+        if task is not None:
+            return self._predict_own(x, task, **arguments)
+        check_ends(x, arguments.get("steps"), "steps")
+        feed = Feed.of(x, arguments)
+        inputs = prepare_inputs(self, x, feed)
+        with feed.own_errors():
+            return by_task(self, super().predict(inputs, **arguments))
+
+    def _predict_own(
+        self, x: Any, task: Any, *, batch_size: int | None = None, **arguments: Any
+    ) -> dict[str, np.ndarray]:
+        inputs = prepare_inputs(self, x)
+        names = names_of_rows(x, task, rows_of(inputs))
+        own = OwnTasks(self, inputs, positions_of(self, names))
+        batches = own.batches(32 if batch_size is None else batch_size)
+        return own.split(super().predict(batches, **arguments))
+
+    def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:
+        """Predicts one batch; see `predict`."""
+        check_one_batch(x, "predict_on_batch")
+        check_adapted(self, "predict")
+        return by_task(self, super().predict_on_batch(prepare_inputs(self, x)))
+
+    def predict_frame(
+        self, x: Any, *, task: Any = None, probabilities: bool = False, **arguments: Any
+    ) -> pd.DataFrame:
+        """Predicts a DataFrame with one column a task, in the values of the labels.
+
+        Args:
+            x: Inputs as for `predict`.
+            task: The task of each row, as for `predict`. The frame then has the columns
+                `"task"` and `"prediction"`.
+            probabilities: Whether to add columns `<task>_<class>`; for a binary task
+                only that of its positive class.
+            **arguments: As for `predict`.
+
+        Returns:
+            A DataFrame with the index of `x`, if that is one.
+
+        Raises:
+            ValueError: If two columns would have one name (rename a task), or
+                `probabilities` are asked for with `task`.
+        """
+        index = x.index if isinstance(x, pd.DataFrame) else None
+        tasks = [t for t in self.outputs_layer.tasks if not t.auxiliary]
+        if task is None:
+            predictions = self.predict(x, **arguments)
+            return predictions_frame(
+                tasks, predictions, index=index, probabilities=probabilities
+            )
+        if probabilities:
+            raise ValueError(
+                "`probabilities` must be False with `task`: the classes of tasks "
+                "differ. Received: True. Use `predict(x, task=...)`."
+            )
+        names = names_of_rows(x, task, self._count_rows(x))
+        predictions = self.predict(x, task=names, **arguments)
+        return own_predictions_frame(tasks, predictions, names, index=index)
+
+    def _count_rows(self, x: Any) -> int:
+        return (
+            len(x) if isinstance(x, pd.DataFrame) else rows_of(prepare_inputs(self, x))
+        )

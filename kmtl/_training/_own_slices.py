@@ -1,0 +1,201 @@
+"""For each row the towers, gates and heads of its own task alone."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Self
+
+import keras
+import tensorflow as tf
+
+from kmtl._parts import Parts
+from kmtl._training._graph import Graph
+from kmtl._training._own_layers import AsItIs, OneSlice, OwnSlice, Rows
+from kmtl._training._row_groups import RowGroups
+from kmtl._typing import Tensor
+from kmtl.layers import (
+    AttentionMask,
+    CopyForTasks,
+    Coupling,
+    FoldTasks,
+    Representation,
+    StackedLayer,
+    TakeTasks,
+    TaskModel,
+    UnfoldTasks,
+)
+from kmtl.layers._by_slice import works_by_slice
+from kmtl.layers._stacked import SlicewiseLayer, owner_of
+
+# To put rows in groups takes as long as products with so many weights.
+_WORK = 4096
+
+
+class OwnSlices:
+    """Computes logits for rows that belong to one task each.
+
+    What tasks share is computed for all rows, by the layers of the model. From where
+    the tasks part, each row has a single slice, that of its task. There, layers of the
+    model are called with parts of their weights; nothing is copied.
+
+    Attributes:
+        saves_work: Whether that is less work than all slices, for rows of any tasks.
+        keeps_state: Whether training on single slices leaves out nothing that training
+            on all would change but the gradient: moving averages would be those of
+            other rows, so a model that has some there is trained on all slices.
+    """
+
+    def __init__(self, model: Parts, search: "_Search") -> None:
+        self._layer = model.outputs_layer
+        self._search = search
+        self._rows = Rows()
+        frontier = list(search.frontier.values())
+        self._before = keras.Model(model.input, frontier)
+        after = keras.Model(frontier, model.stacked_logits())
+        sizes = [math.prod(weight.shape[1:]) for weight in search.weights]
+        self.saves_work = sum(sizes) * (len(self._layer.tasks) - 1) > _WORK
+        self.keeps_state = not any(map(_has_moving_state, after.layers))
+        self._after = keras.models.clone_model(after, clone_function=self._counterpart)
+
+    @classmethod
+    def of(cls, model: Parts) -> Self | None:
+        """Finds where the tasks part, or returns `None` where slices meet again."""
+        search = _Search(model)
+        return cls(model, search) if search.succeeds() else None
+
+    def logits(
+        self, x: Any, tasks: Tensor, *, training: bool, is_static: bool
+    ) -> list[Tensor]:
+        """Computes the logits of the own task of each row.
+
+        Args:
+            x: Encoded inputs, as the model takes them.
+            tasks: The task of each row by position, `(rows,)` integers.
+            training: Whether layers train.
+            is_static: See `RowGroups.of`.
+
+        Returns:
+            One tensor `(rows, 1, units)` a head group; no numbers of a task for rows of
+            tasks that are not in the group.
+        """
+        count = len(self._layer.tasks)
+        shared = self._before(x, training=training)
+        self._rows.current = RowGroups.of(tasks, count, is_static=is_static)
+        logits: Any = self._after(shared, training=training)
+        return list(logits) if isinstance(logits, (list, tuple)) else [logits]
+
+    def spread(self, own: Sequence[Tensor], tasks: Tensor) -> list[Tensor]:
+        """Puts logits in the places of the rows' tasks, with zeros for all others.
+
+        Args:
+            own: What `logits` returned.
+            tasks: The task of each row, `(rows,)`.
+
+        Returns:
+            One tensor `(rows, tasks of the group, units)` a head group.
+        """
+        spread = []
+        for group, logits in zip(self._layer.groups, own, strict=True):
+            is_own = tasks[:, None] == tf.constant(group.indices, tasks.dtype)
+            spread.append(tf.where(is_own[..., None], logits, tf.zeros_like(logits)))
+        return spread
+
+    def _counterpart(self, layer: Any) -> Any:
+        if isinstance(layer, (CopyForTasks, UnfoldTasks, TakeTasks)):
+            return OneSlice(layer)
+        if isinstance(layer, SlicewiseLayer):
+            return OwnSlice(layer, self._search.places(layer.tasks), self._rows)
+        return AsItIs(layer)
+
+
+class _Search:
+    """Follows the graph of a model to where each row needs a single slice.
+
+    Attributes:
+        frontier: The last symbolic tensors that are computed for all tasks, by `id`.
+        weights: The stacked weights behind them.
+    """
+
+    def __init__(self, model: Parts) -> None:
+        self._model = model
+        self._names = [task.name for task in model.outputs_layer.tasks]
+        # Tasks of a branch share its slices: by their names, those of each task.
+        self._branches = {
+            layer.tasks: layer.taken
+            for layer in model.encoder.layers
+            if isinstance(layer, TakeTasks) and not isinstance(layer.taken, str)
+        }
+        self.frontier: dict[int, Any] = {}
+        self.weights: list[Any] = []
+        self._own: set[int] = set()  # ids of tensors with one slice a row
+        self._folded: set[int] = set()  # those of them without an axis of slices
+
+    def succeeds(self) -> bool:
+        """Whether single slices reach every head."""
+        layer = self._model.outputs_layer
+        if any(group.own or group.parents for group in layer.groups):
+            return False
+        graph = Graph(self._model)
+        steps = [operation for operation in graph.operations if operation is not layer]
+        return (
+            graph.is_whole
+            and all(map(self._follow, steps))
+            and all(id(logits) in self._own for logits in self._model.stacked_logits())
+        )
+
+    def places(self, names: Sequence[str]) -> list[int]:
+        """For each task the place of its slice, 0 where it has none."""
+        taken = self._branches.get(tuple(names), self._names)
+        return [names.index(name) if name in names else 0 for name in taken]
+
+    def _follow(self, operation: Any) -> bool:
+        """Follows one operation; returns whether it keeps slices apart."""
+        inputs = keras.tree.flatten(operation.input)
+        is_own = any(id(tensor) in self._own for tensor in inputs)
+        if not is_own and not self._parts_tasks(operation):
+            return True
+        is_folded = any(id(tensor) in self._folded for tensor in inputs)
+        if not (is_folded or self._keeps_apart(operation)) or _may_add_loss(operation):
+            return False
+        if isinstance(operation, SlicewiseLayer):
+            self.weights += operation.weights
+        self.frontier |= {id(t): t for t in inputs if id(t) not in self._own}
+        outputs = [id(tensor) for tensor in keras.tree.flatten(operation.output)]
+        self._own.update(outputs)
+        if is_folded != isinstance(operation, (FoldTasks, UnfoldTasks)):
+            self._folded.update(outputs)
+        return True
+
+    def _parts_tasks(self, operation: Any) -> bool:
+        """Whether an operation makes slices for tasks."""
+        if not isinstance(operation, (StackedLayer, CopyForTasks)):
+            return False
+        owners = {owner_of(name) for name in operation.tasks}
+        return operation.tasks in self._branches or not owners.isdisjoint(self._names)
+
+    def _keeps_apart(self, operation: Any) -> bool:
+        if isinstance(operation, StackedLayer):
+            return (
+                isinstance(operation, SlicewiseLayer)
+                and bool(operation.weights)
+                and self._has_one_each(operation.tasks)
+                and not any(map(operation.is_read, self._names))
+            )
+        if isinstance(operation, (AttentionMask, CopyForTasks, Representation)):
+            return True
+        return isinstance(operation, TakeTasks) or works_by_slice(operation)
+
+    def _has_one_each(self, names: Sequence[str]) -> bool:
+        return tuple(names) in self._branches or set(names) <= set(self._names)
+
+
+def _may_add_loss(operation: Any) -> bool:
+    """Whether a call may add to the losses of a layer, which none would clear."""
+    if isinstance(operation, TaskModel):
+        return bool(operation.template.losses)
+    if isinstance(operation, keras.layers.Layer):
+        return operation.activity_regularizer is not None
+    return False
+
+
+def _has_moving_state(layer: Any) -> bool:
+    return bool(layer.non_trainable_weights) and not isinstance(layer, Coupling)

@@ -1,0 +1,109 @@
+"""The rows of a batch, in groups of one task each."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import tensorflow as tf
+
+from kmtl._typing import Tensor
+
+# How much larger than the mean of the tasks groups may be, so that each task needs one.
+_WIDE = 3
+
+
+@dataclass(frozen=True)
+class RowGroups:
+    """Rows of one task each, put together by task in groups of one size.
+
+    A task with more rows than fit into a group has several. Places that stay empty hold
+    a row of another group, of which nothing is taken.
+
+    Attributes:
+        tasks: The task of each row, by position, `(rows,)`.
+        owners: The task of each group, `(groups,)`.
+        is_one_each: Whether each task has one group, in their order, a scalar; `None`
+            where the number of groups is static.
+        size: Rows of a group.
+        rows: The row in each place, `(size * groups,)`, first those that come first in
+            their groups.
+        places: The place of each row, `(rows,)`.
+    """
+
+    tasks: Tensor
+    owners: Tensor
+    is_one_each: Tensor | None
+    size: Tensor
+    rows: Tensor
+    places: Tensor
+
+    @classmethod
+    def of(cls, tasks: Tensor, count: int, *, is_static: bool) -> Self:
+        """Groups rows.
+
+        Args:
+            tasks: The task of each row, `(rows,)`.
+            count: How many tasks there are.
+            is_static: Whether the number of groups may depend on how many rows there
+                are only, not on their tasks, as XLA needs it. Then there are up to
+                twice as many places as rows.
+        """
+        total = tf.size(tasks)
+        sizes = tf.math.unsorted_segment_sum(tf.ones_like(tasks), tasks, count)
+        parts = tf.minimum(total, count)
+        if not is_static:
+            parts = tf.math.count_nonzero(sizes, dtype=tf.int32)
+        size = tf.maximum(-(-total // tf.maximum(parts, 1)), 1)
+        if not is_static:
+            most = tf.maximum(tf.reduce_max(sizes), 1)
+            size = tf.where(most <= _WIDE * size, most, size)
+        counts = -(-sizes // size)
+        # Each task leaves less than a group empty.
+        groups = (
+            (total + parts * (size - 1)) // size if is_static else tf.reduce_sum(counts)
+        )
+        owners = tf.searchsorted(tf.cumsum(counts), tf.range(groups), side="right")
+        order = tf.argsort(tasks, stable=True)
+        places = _places(tf.gather(tasks, order), sizes, counts, size, groups)
+        return cls(
+            tasks=tasks,
+            owners=tf.minimum(owners, count - 1),
+            is_one_each=None if is_static else tf.reduce_all(counts == 1),
+            size=size,
+            rows=tf.scatter_nd(places[:, None], order, [size * groups]),
+            places=tf.scatter_nd(order[:, None], places, [total]),
+        )
+
+    def grouped(self, by_row: Tensor) -> Tensor:
+        """From `(rows, ..., features)` to `(size, ..., groups, features)`."""
+        placed = tf.gather(by_row, self.rows)
+        shape = tf.concat([[self.size, tf.size(self.owners)], tf.shape(placed)[1:]], 0)
+        grouped = tf.reshape(placed, shape)
+        grouped.set_shape((None, None, *by_row.shape[1:]))
+        rank = len(grouped.shape)
+        return tf.transpose(grouped, (0, *range(2, rank - 1), 1, rank - 1))
+
+    def by_row(self, grouped: Tensor) -> Tensor:
+        """From `(size, ..., groups, features)` to `(rows, ..., features)`."""
+        rank = len(grouped.shape)
+        ahead = tf.transpose(grouped, (0, rank - 2, *range(1, rank - 2), rank - 1))
+        placed = tf.reshape(ahead, tf.concat([[-1], tf.shape(ahead)[2:]], 0))
+        placed.set_shape((None, *ahead.shape[2:]))
+        return tf.gather(placed, self.places)
+
+
+def _places(
+    tasks: Tensor, sizes: Tensor, counts: Tensor, size: Tensor, groups: Tensor
+) -> Tensor:
+    """The places of rows that are in the order of their tasks.
+
+    Args:
+        tasks: The task of each row, increasing.
+        sizes: Rows of each task.
+        counts: Groups of each task.
+        size: Rows of a group.
+        groups: Groups of all tasks.
+    """
+    first_row = tf.gather(tf.cumsum(sizes, exclusive=True), tasks)
+    first_group = tf.gather(tf.cumsum(counts, exclusive=True), tasks)
+    rank = tf.range(tf.size(tasks)) - first_row
+    return rank % size * groups + first_group + rank // size

@@ -1,0 +1,212 @@
+"""Rows that belong to one task each need the towers, gates and heads of that alone."""
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from small import FEATURES, build, some_inputs, some_labels, some_tasks
+
+import kmtl
+from kmtl import sharing
+from kmtl.data import sample_tasks
+
+TASKS = [task.name for task in some_tasks()]
+SIZES = {"click": 30, "colour": 12, "price": 7, "buy": 3}
+X = some_inputs(30)
+LABELS = some_labels(some_tasks(), 30)
+DATA = {task: (X[:n], LABELS[task][:n]) for task, n in SIZES.items()}
+OWNERS = np.array(TASKS)[np.random.default_rng(0).integers(0, 4, 30)]
+TRUNK = kmtl.trunks.MLP([32, 16], activation="tanh")
+APART = {  # tasks read nothing of each other's slices
+    "Hard": sharing.Hard(),
+    "Soft": sharing.Soft(kmtl.regularizers.MeanL2(0.1)),
+    "MMoE": sharing.MMoE(experts=3),
+    "FiLM": sharing.FiLM(),
+    "MTAN": sharing.MTAN(),
+    "Branched": sharing.Branched(groups=[["click", "buy"], ["colour"], ["price"]]),
+    "LowLevel": sharing.LowLevel({"click": 0}),
+}
+MIXED = {
+    "CrossStitch": sharing.CrossStitch(),
+    "PLE": sharing.PLE(),
+    "DSelectK": sharing.DSelectK(),
+}
+
+
+def some_model(way, **options):
+    return build(
+        some_tasks(),
+        **{"sharing": way, "trunk": TRUNK, "head_units": (64,), **options},
+    )
+
+
+def whole(model):
+    """Makes a model compute all tasks for all rows."""
+    model.gains_by_own_slices = lambda: False
+    return model
+
+
+def weights(model):
+    return [keras.ops.convert_to_numpy(v) for v in model.variables]
+
+
+def assert_trains_as_if_whole(way, *, rtol=1e-5, atol=1e-6, mixed=True, **options):
+    sampler = sample_tasks(DATA, "sqrt", batch_size=20, mixed=mixed)
+    model, twin = some_model(way, **options), whole(some_model(way, **options))
+    logs = model.fit(sampler, epochs=2, verbose=0).history
+    twin_logs = twin.fit(sampler, epochs=2, verbose=0).history
+    assert model.own_slices() is not None
+    for name, values in twin_logs.items():
+        np.testing.assert_allclose(logs[name], values, rtol=rtol, err_msg=name)
+    for ours, theirs in zip(weights(model), weights(twin), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
+
+
+def assert_predicts_as_if_whole(model, *, rtol=1e-5):
+    every = model.predict(X, verbose=0)
+    own = model.predict(X, task=OWNERS, batch_size=8, verbose=0)
+    assert own.keys() == set(OWNERS)
+    for name, values in own.items():
+        expected = every[name][name == OWNERS]
+        np.testing.assert_allclose(values, expected, rtol=rtol, atol=1e-6)
+
+
+def test_training_is_the_same_as_with_all_tasks():
+    assert_trains_as_if_whole(APART["MMoE"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mixed", [True, False], ids=["mixed", "one task a batch"])
+@pytest.mark.parametrize("way", APART)
+def test_training_is_the_same_with_every_sharing(way, mixed):
+    assert_trains_as_if_whole(APART[way], mixed=mixed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "XLA"])
+def test_training_is_the_same_in_a_compiled_step(jit_compile):
+    sampler = sample_tasks(DATA, "sqrt", batch_size=20)
+    model, twin = some_model(APART["MMoE"]), whole(some_model(APART["MMoE"]))
+    for each in (model, twin):
+        each.compile(run_eagerly=False, jit_compile=jit_compile)
+        each.fit(sampler, epochs=2, verbose=0)
+    for ours, theirs in zip(weights(model), weights(twin), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert_predicts_as_if_whole(model)
+
+
+@pytest.mark.slow
+def test_training_is_the_same_with_towers_of_convolutions():
+    images = np.random.default_rng(0).random((30, 6, 6, 1), dtype="float32")
+    data = {task: (images[: len(y)], y) for task, (_, y) in DATA.items()}
+    options = {"inputs": (6, 6, 1), "trunk": kmtl.trunks.CNN([4], pooling="avg")}
+    sampler = sample_tasks(data, batch_size=20)
+    model, twin = (some_model(APART["Soft"], **options) for _ in range(2))
+    model.fit(sampler, verbose=0)
+    whole(twin).fit(sampler, verbose=0)
+    for ours, theirs in zip(weights(model), weights(twin), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_training_is_the_same_with_copies_of_any_keras_model():
+    trunk = keras.Sequential(
+        [keras.Input((FEATURES,)), keras.layers.Dense(32, activation="gelu")]
+    )
+    assert_trains_as_if_whole(APART["Soft"], trunk=trunk)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", MIXED)
+def test_tasks_that_read_each_other_are_computed_whole(way):
+    model = some_model(MIXED[way])
+    model.fit(sample_tasks(DATA, batch_size=20), verbose=0)
+    assert model.own_slices() is None
+    assert_predicts_as_if_whole(model)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", APART)
+def test_predictions_are_the_same_with_every_sharing(way):
+    assert_predicts_as_if_whole(some_model(APART[way]))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return some_model(APART["Soft"])
+
+
+def test_predictions_of_own_tasks_are_those_of_all(model):
+    assert_predicts_as_if_whole(model)
+
+
+def test_a_frame_has_one_prediction_a_row(model):
+    every = model.predict_frame(X, verbose=0)
+    own = model.predict_frame(X, task=OWNERS, verbose=0)
+    expected = [every[name][row] for row, name in enumerate(OWNERS)]
+    np.testing.assert_array_equal(own["task"], OWNERS)
+    assert own["prediction"].tolist() == pytest.approx(expected)
+
+
+def test_one_task_may_be_asked_for(model):
+    one = model.predict(X, task="price", verbose=0)
+    every = model.predict(X, verbose=0)
+    assert list(one) == ["price"]
+    np.testing.assert_allclose(one["price"], every["price"], rtol=1e-5)
+
+
+def test_a_column_of_a_frame_may_name_the_tasks():
+    tasks = [kmtl.RegressionTask("1"), kmtl.RegressionTask("2")]
+    frame = pd.DataFrame({"hours": [1.0, 2.0, 3.0], "1": [1.0, 2.0, None], "2": 3.0})
+    model = kmtl.build_mtl_model(frame, tasks)
+    rows = pd.DataFrame({"hours": [1.0, 2.0, 3.0], "school": [2, 1, 2]})
+    found = model.predict_frame(rows, task="school", verbose=0)
+    every = model.predict(rows, verbose=0)
+    expected = [every["2"][0, 0], every["1"][1, 0], every["2"][2, 0]]
+    assert found["prediction"].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("buyy", "unknown task. Received: 'buyy'. Did you mean 'buy'"),
+        (["buy"] * 3, "a task for each of 30 rows. Received: 3 names"),
+        (["buy"] * 29 + [None], "unknown task. Received: 'nan'"),
+    ],
+)
+def test_a_wrong_task_is_named(model, task, message):
+    with pytest.raises(ValueError, match=message):
+        model.predict(X, task=task, verbose=0)
+
+
+def test_probabilities_are_refused_in_a_frame_of_own_tasks(model):
+    with pytest.raises(ValueError, match="must be False with `task`"):
+        model.predict_frame(X, task="buy", probabilities=True)
+
+
+def test_a_wide_table_of_one_label_a_row_is_trained_the_same():
+    labels = {t: np.where(t == OWNERS, LABELS[t], np.nan) for t in TASKS}
+    model, twin = some_model(APART["Hard"]), whole(some_model(APART["Hard"]))
+    for each in (model, twin):
+        each.fit(X, labels, batch_size=10, shuffle=False, verbose=0)
+    for ours, theirs in zip(weights(model), weights(twin), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_inactive_heads_stay_with_freeze_absent():
+    model = some_model(APART["Soft"])
+    model.compile("adam", freeze_absent=True)
+    before = [v.copy() for v in weights(model)]
+    model.fit(sample_tasks({"price": DATA["price"]}, batch_size=7), verbose=0)
+    stacks = [
+        (old, new)
+        for old, new, v in zip(before, weights(model), model.variables, strict=True)
+        if v.shape[:1] == (4,) and len(v.shape) > 1
+    ]
+    index = TASKS.index("price")
+    for old, new in stacks:
+        np.testing.assert_array_equal(
+            np.delete(old, index, 0), np.delete(new, index, 0)
+        )
+    assert any((old[index] != new[index]).any() for old, new in stacks)

@@ -1,0 +1,57 @@
+"""Rows of one task each, in groups."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kmtl._training._row_groups import RowGroups
+
+TASKS = {
+    "even": [0, 1, 2, 3] * 3,
+    "one task": [2] * 7,
+    "one row": [3],
+    "uneven": [0] * 30 + [1, 3, 3],
+    "in no order": np.random.default_rng(0).integers(0, 4, 50).tolist(),
+}
+
+
+@pytest.fixture(params=[False, True], ids=["dynamic", "static"])
+def is_static(request):
+    return request.param
+
+
+@pytest.fixture(params=TASKS)
+def groups(request, is_static):
+    tasks = tf.constant(TASKS[request.param], "int32")
+    return RowGroups.of(tasks, 4, is_static=is_static)
+
+
+def test_rows_come_back_in_their_order(groups):
+    rows = tf.random.normal((len(groups.tasks), 3, 2))
+    np.testing.assert_array_equal(groups.by_row(groups.grouped(rows)), rows)
+
+
+def test_each_row_is_in_a_group_of_its_task(groups):
+    owners = groups.owners.numpy()
+    place_owner = np.tile(owners, int(groups.size))
+    np.testing.assert_array_equal(place_owner[groups.places], groups.tasks)
+
+
+def test_each_row_has_a_place_of_its_own(groups):
+    places = groups.places.numpy()
+    assert len(set(places)) == len(places)
+    np.testing.assert_array_equal(groups.rows.numpy()[places], np.arange(len(places)))
+
+
+def test_at_most_two_thirds_of_the_places_are_empty(groups):
+    assert len(groups.rows) <= 3 * len(groups.tasks) + 4
+
+
+def test_rows_of_one_task_are_one_group():
+    groups = RowGroups.of(tf.fill([7], 2), 4, is_static=False)
+    assert (groups.owners.numpy().tolist(), int(groups.size)) == ([2], 7)
+
+
+def test_no_rows_make_no_groups(is_static):
+    groups = RowGroups.of(tf.zeros([0], "int32"), 4, is_static=is_static)
+    assert groups.rows.shape == (0,)
