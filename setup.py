@@ -18,7 +18,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["kmtl", "kmtl.*"]),
-    package_data={"kmtl": ["py.typed"]},
+    package_data={"kmtl": ["py.typed", "analysis/_report/templates/*"]},
     python_requires=">=3.11",  # the oldest Python that Keras 3.15 and pandas 3 run on
     install_requires=[
         "keras>=3.15",  # the oldest release tested; saving and logs rely on its habits
@@ -34,6 +34,7 @@ setup(
             "scikit-learn>=1.5",  # the referee of metrics: exact ROC-AUC
             "tensorboard>=2.20",  # Keras' TensorBoard callback imports it
             "matplotlib>=3.11",  # the pictures of the examples are tested too
+            "jinja2>=3.1",  # the page of `kmtl.analysis.report`
         ],
         "dev": [
             # Pinned: a new formatter or checker must not turn an old commit red.
@@ -43,6 +44,13 @@ setup(
         ],
         "plot": [
             "matplotlib>=3.11",  # learning curves; 3.9 warns beside pyparsing 3.3
+        ],
+        "report": [
+            "jinja2>=3.1",  # fills the page of the report; the oldest tested
+            "matplotlib>=3.11",  # draws its pictures
+        ],
+        "tensorboard": [
+            "tensorboard>=2.20",  # `kmtl.callbacks.TaskBoard`; TensorFlow lacks it
         ],
         "serving": [
             # The messages of TensorFlow Serving, for the gRPC client and warm-up files.

@@ -17,6 +17,7 @@ if keras.backend.backend() != "tensorflow":
     )
 
 from kmtl import (
+    analysis,
     balancing,
     callbacks,
     data,
@@ -30,6 +31,7 @@ from kmtl import (
     trunks,
 )
 from kmtl._version import __version__
+from kmtl.analysis import compare
 from kmtl.builder import build_mtl_model
 from kmtl.export import export_saved_model, load
 from kmtl.features import TabularFeatures
@@ -53,9 +55,11 @@ __all__ = [
     "TabularFeatures",
     "__version__",
     "add_task",
+    "analysis",
     "balancing",
     "build_mtl_model",
     "callbacks",
+    "compare",
     "data",
     "export_saved_model",
     "layers",

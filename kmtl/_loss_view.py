@@ -97,15 +97,23 @@ class LossView(SharingView):
             training=True,
             whole=False,
         )
-        totals = LossSurvey(self).totals(lambda: _batches(x, y, batch_size, steps))
+        totals = LossSurvey(self).totals(lambda: batches_of(x, y, batch_size, steps))
         names = [task.name for task in self.outputs_layer.tasks]
         weights = keras.ops.convert_to_numpy(self.outputs_layer.loss_weights)
         return pd.DataFrame(_columns(totals, weights.astype("float64")), names)
 
 
-def _batches(
-    x: Any, y: Any, batch_size: int, steps: int | None
+def batches_of(
+    x: Any, y: Any, batch_size: int, steps: int | None = None
 ) -> Iterator[tuple[Any, Any]]:
+    """Gives batches of what `prepare` returned.
+
+    Args:
+        x: A dataset, or inputs by name.
+        y: Packed labels; `None` for a dataset.
+        batch_size: Rows a batch; a dataset has its own.
+        steps: How many batches; all by default.
+    """
     is_dataset = isinstance(x, tf.data.Dataset)
     batches = x if is_dataset else _slices((x, y), batch_size)
     return itertools.islice(iter(batches), steps)

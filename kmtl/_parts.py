@@ -99,7 +99,7 @@ class Parts(keras.Model):
         logits = self.outputs_layer.input
         return [logits] if isinstance(logits, keras.KerasTensor) else list(logits)
 
-    def _owned(self) -> list[OwnedVariable]:
+    def owned_variables(self) -> list[OwnedVariable]:
         """The weights of the model and whose they are."""
         return self._owned_by_encoder() + self._owned_by_heads()
 

@@ -14,6 +14,7 @@ from kmtl._prepare import (
     prepare_inputs,
 )
 from kmtl._rows_of_one_task import OwnTasks, names_of_rows, positions_of
+from kmtl._typing import ByTask
 from kmtl.data import Feed, check_ends
 from kmtl.data._inputs import rows_of
 
@@ -22,12 +23,23 @@ class Predicting(LossView):
     """Predicts arrays and frames."""
 
     def predict(
-        self, x: Any, *, task: Any = None, **arguments: Any
+        self,
+        x: Any,
+        *,
+        given: ByTask | None = None,
+        task: Any = None,
+        **arguments: Any,
     ) -> dict[str, np.ndarray]:
         """Predicts every task, or for each row one.
 
         Args:
             x: Inputs of any form that `fit` takes; a frame needs no label columns.
+            given: What is known of tasks that others are conditioned on, by task name:
+                labels in their own form (class names, numbers in their unit), one a
+                row, NaN where there is none, or the name of a column of the frame `x`.
+                The heads of other tasks see them in place of predictions; those of the
+                task itself stay as they are. Labels in `x` are not looked at unless
+                they are named here.
             task: The task of each row, where one is asked for: names, one a row, the
                 name of a column of the frame `x` that holds them, or one name for all
                 rows. Only the towers, gates and heads of these tasks are computed,
@@ -40,15 +52,32 @@ class Predicting(LossView):
             task that is named the rows that it is named for, in their order.
 
         Raises:
-            ValueError: If the statistics of regression labels are not known yet, or
-                `task` names an unknown one.
+            ValueError: If the statistics of regression labels are not known yet;
+                `given` names a task that no other is conditioned on, has another
+                number of rows, or a label that the task does not have; or `task` names
+                an unknown one, or comes with `given`.
+
+        Example:
+            >>> import kmtl, numpy as np
+            >>> tasks = [kmtl.BinaryTask("a"), kmtl.BinaryTask("b", condition_on="a")]
+            >>> model = kmtl.build_mtl_model((8,), tasks)
+            >>> x, known = np.ones((2, 8)), {"a": [1, np.nan]}
+            >>> model.predict(x, given=known, verbose=0)["b"].shape
+            (2, 1)
+            >>> {t: v.shape for t, v in model.predict(x, task="b", verbose=0).items()}
+            {'b': (2, 1)}
         """
         check_adapted(self, "predict")
+        if task is not None and given is not None:
+            raise ValueError(
+                "`task` must come without `given`. Received: both. Take the tasks out "
+                "of `predict(x, given=...)`."
+            )
         if task is not None:
             return self._predict_own(x, task, **arguments)
         check_ends(x, arguments.get("steps"), "steps")
         feed = Feed.of(x, arguments)
-        inputs = prepare_inputs(self, x, feed)
+        inputs = prepare_inputs(self, x, feed, given)
         with feed.own_errors():
             return by_task(self, super().predict(inputs, **arguments))
 
@@ -78,7 +107,7 @@ class Predicting(LossView):
                 `"task"` and `"prediction"`.
             probabilities: Whether to add columns `<task>_<class>`; for a binary task
                 only that of its positive class.
-            **arguments: As for `predict`.
+            **arguments: As for `predict`, `given` among them.
 
         Returns:
             A DataFrame with the index of `x`, if that is one.

@@ -22,6 +22,7 @@ from kmtl.data import (
     SourceStream,
     TaskSampler,
     encoded_labels,
+    given_labels,
     input_dataset,
     pack_dataset,
 )
@@ -114,11 +115,21 @@ def prepare_validation(model: Trainer, data: Any, feed: Feed | None = None) -> A
     return prepare(model, x, y, sample_weight=weight, training=False, feed=feed)
 
 
-def prepare_inputs(model: Trainer, x: Any, feed: Feed | None = None) -> Any:
-    """Returns encoded inputs for Keras' `predict`."""
+def prepare_inputs(
+    model: Trainer, x: Any, feed: Feed | None = None, given: ByTask | None = None
+) -> Any:
+    """Returns encoded inputs for Keras' `predict`.
+
+    Labels that are given, see `MTLModel.predict`, stand beside them in a dataset.
+    """
+    if given is not None and isinstance(x, (tf.data.Dataset, Source)):
+        raise ValueError(
+            "`given` belongs to the rows of a frame, an array or a dict of arrays. "
+            f"Received: `given` with x={type(x).__name__}. Predict it part by part."
+        )
+    feed = feed or Feed()
     if isinstance(x, Source):
-        stream = SourceStream(x, _adapter(model), feed or Feed(), labelled=False)
-        return stream.dataset()
+        return SourceStream(x, _adapter(model), feed, labelled=False).dataset()
     if isinstance(x, tf.data.Dataset):
         return input_dataset(x, _adapter(model))
     if isinstance(x, TaskSampler):
@@ -127,7 +138,13 @@ def prepare_inputs(model: Trainer, x: Any, feed: Feed | None = None) -> Any:
             f"Received: {x!r}. Predict the data of each task by themselves."
         )
     _refuse_generators(x)
-    return _adapter(model).inputs(x)
+    adapter = _adapter(model)
+    inputs = adapter.inputs(x)
+    if given is None:
+        return inputs
+    rows = len(next(iter(inputs.values())))
+    known = given_labels(adapter.packer, x, given, rows)
+    return tf.data.Dataset.from_tensor_slices((inputs, known)).batch(feed.batch_size)
 
 
 def adapt_labels(
@@ -148,17 +165,42 @@ def adapt_labels(
         steps: How many batches of a dataset to read; all by default.
         only_unknown: Whether statistics that are known stay as they are.
     """
-    adapter = _adapter(model)
     if isinstance(x, Source):
         _adapt_to_source(model, x, only_unknown=only_unknown)
         return
-    if isinstance(x, TaskSampler):
-        encoded = x.encoded_labels(adapter)
-    elif isinstance(x, tf.data.Dataset):
-        encoded = encoded_labels(x, adapter, steps)
-    else:
-        encoded = adapter.packer.encode(adapter.labels(x, y))
+    encoded = encoded_columns(model, x, y, steps=steps)
     model.outputs_layer.adapt_labels(encoded, only_unknown=only_unknown)
+
+
+def encoded_columns(
+    model: Trainer, x: Any, y: Any, *, steps: int | None = None
+) -> list[np.ndarray]:
+    """Returns the labels of every task as numbers, in the unit of the labels.
+
+    Args:
+        model: The model.
+        x: A frame with label columns, a source, a dataset or a sampler, where `y` is
+            `None`.
+        y: Labels by task name.
+        steps: How many batches of a dataset to read; all by default.
+
+    Returns:
+        Arrays `(rows, ...)`, one a task, NaN where missing. Rows belong together, but
+        not those of a sampler: there each task has rows of its own.
+    """
+    adapter = _adapter(model)
+    if isinstance(x, Source):
+        columns = {task.column for task in model.outputs_layer.tasks}
+        parts = [
+            adapter.packer.encode(adapter.labels(frame, None))
+            for frame in x.frames(columns)
+        ]
+        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+    if isinstance(x, TaskSampler):
+        return x.encoded_labels(adapter)
+    if isinstance(x, tf.data.Dataset):
+        return encoded_labels(x, adapter, steps)
+    return adapter.packer.encode(adapter.labels(x, y))
 
 
 def _adapt_to_source(model: Trainer, source: Source, *, only_unknown: bool) -> None:
@@ -171,6 +213,26 @@ def _adapt_to_source(model: Trainer, source: Source, *, only_unknown: bool) -> N
         pairs = zip(moments, layer.label_moments(encoded), strict=True)
         moments = [sum_so_far + found for sum_so_far, found in pairs]
     layer.adapt_moments(moments, only_unknown=only_unknown)
+
+
+def encoded_labels_by_task(
+    model: Trainer, x: Any, y: Any = None
+) -> dict[str, np.ndarray]:
+    """Encodes the labels of every task as 0 and 1, class ids or numbers.
+
+    Args:
+        model: The model.
+        x: A frame with label columns, where `y` is `None`; else not looked at.
+        y: Labels by task name.
+
+    Returns:
+        Float64 arrays `(rows, ...)` by task name, NaN where a label is missing or does
+        not count.
+    """
+    adapter = _adapter(model)
+    encoded = adapter.packer.encode(adapter.labels(x, y))
+    names = [task.name for task in model.outputs_layer.tasks]
+    return dict(zip(names, encoded, strict=True))
 
 
 def label_columns(model: Trainer, frame: pd.DataFrame) -> pd.DataFrame:

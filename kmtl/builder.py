@@ -112,7 +112,7 @@ def _wire(
     encoded = graph_inputs
     if features is not None:
         encoded = TabularEmbedding.from_features(features)(graph_inputs)
-    trunk = as_trunk(_default_trunk(encoded) if trunk is None else trunk)
+    trunk = as_trunk(default_trunk(encoded) if trunk is None else trunk)
     sharing = Hard() if sharing is None else sharing
     shared = sharing(trunk, encoded, tasks)
     # Whatever axes the output of one trunk for all tasks has, none of them is tasks.
@@ -224,7 +224,8 @@ def _named_input(name: str, part: Any) -> Tensor:
     )
 
 
-def _default_trunk(encoded: Any) -> Any:
+def default_trunk(encoded: Any) -> Any:
+    """Returns the trunk for rows of numbers, a dict of them, or images."""
     rank = len(encoded.shape) if isinstance(encoded, keras.KerasTensor) else 2
     if rank == 2:
         return MLP([256, 128])

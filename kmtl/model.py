@@ -129,7 +129,9 @@ class MTLModel(Predicting):
         )
         self._adapt_labels_once(x, y, arguments.get("steps_per_epoch"))
         self._warn_of_weight_as_feature(sample_weight)
-        callbacks = fit_callbacks(self, callbacks, verbose)
+        validates = validation_data is not None
+        validates = validates or bool(arguments.get("validation_split"))
+        callbacks = fit_callbacks(self, callbacks, verbose, validates=validates)
         weights = {"sample_weight": sample_weight, "class_weight": class_weight}
         epoch = Epoch()
         if isinstance(x, (TaskSampler, Source)):

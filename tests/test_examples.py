@@ -122,3 +122,11 @@ def test_balancing_explains_compares_and_draws(run, tmp_path):
     assert "gradient_share" in printed.split("Before training, age in years")[1]
     assert "by gradients" in printed.split("Test results")[1]
     assert (tmp_path / "balancing_by_losses.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_is_sharing_worth_it_compares_and_draws(run, tmp_path):
+    printed = run("is_sharing_worth_it.py", "--rows=1000", "--epochs=1", "--seeds=1")
+    assert "One seed has no interval" in printed
+    assert (tmp_path / "is_sharing_worth_it.png").stat().st_size > 5_000
+    assert "Does sharing help?" in (tmp_path / "is_sharing_worth_it.html").read_text()

@@ -1,6 +1,7 @@
 """The part of a training step that weighs the tasks."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from kmtl._training._balancing_state import BalancingState
 from kmtl._training._constant_losses import ConstantLosses
 from kmtl._training._forward import Forward, StepLosses
 from kmtl._training._gradient_recorder import GradientRecorder
+from kmtl._training._look_ahead import LookAhead
 from kmtl._training._recorded import Recorded
 from kmtl._typing import Tensor
 from kmtl.balancing import (
@@ -29,6 +31,7 @@ class Balanced(Forward):
     # Set by `compile` and by callbacks.
     _balancer: Any = None
     _recorder: GradientRecorder | None = None
+    _look_ahead: LookAhead | None = None
 
     @property
     def balancing(self) -> Balancing:
@@ -102,10 +105,45 @@ class Balanced(Forward):
         self.train_function = None  # recording is part of the traced step
         return self._recorder
 
+    def record_affinity(self, *, every: int, step_size: float | None) -> LookAhead:
+        """Starts to measure what steps for single tasks do to the losses of all.
+
+        Args:
+            every: In which steps: one in so many.
+            step_size: How far a step goes along the gradient of a task; `None` for the
+                learning rate.
+
+        Returns:
+            What records. `stop_recording` and the next `fit` end it.
+
+        Raises:
+            ValueError: If tasks share no weights, or there are several replicas.
+        """
+        if self.task_gradients().place is None:
+            raise ValueError(
+                "Affinity is measured at trained weights that tasks share, and this "
+                "model has none: each task has weights of its own, as with "
+                "`kmtl.sharing.Soft`, or all others are frozen. Measure it on a model "
+                "with another sharing, such as `kmtl.sharing.Hard()`; "
+                "`kmtl.analysis.label_correlation` needs no shared weights."
+            )
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if replicas > 1:
+            raise ValueError(
+                "Affinity is measured on one device; build the model outside of the "
+                f"scope of a distribution strategy. Received: {replicas} replicas."
+            )
+        names = [task.name for task in self.outputs_layer.tasks]
+        self._look_ahead = LookAhead(
+            self.task_gradients(), names, every=every, step_size=step_size
+        )
+        self.train_function = None  # measuring is part of the traced step
+        return self._look_ahead
+
     def stop_recording(self) -> None:
-        """Ends the recording of gradients, if there is one."""
-        if self._recorder is not None:
-            self._recorder = None
+        """Ends the recording of gradients and of affinity, if there is one."""
+        if self._recorder is not None or self._look_ahead is not None:
+            self._recorder = self._look_ahead = None
             self.train_function = None
 
     @property
@@ -114,7 +152,8 @@ class Balanced(Forward):
 
     @property
     def _reads_tape_often(self) -> bool:
-        return self._balances_gradients or self._recorder is not None
+        records = self._recorder is not None or self._look_ahead is not None
+        return self._balances_gradients or records
 
     def _recorded(
         self, tape: tf.GradientTape, losses: StepLosses, penalty: Tensor
@@ -122,6 +161,27 @@ class Balanced(Forward):
         scale = self.optimizer.scale_loss(tf.ones((), losses.means.dtype))
         factors = self.outputs_layer.loss_weights.value * scale
         return Recorded(tape, losses.means, penalty, losses.inner, factors, scale)
+
+    def _looked_ahead(
+        self,
+        recorded: Recorded,
+        losses: StepLosses,
+        x: Any,
+        y: Any,
+        seeds: list[tuple[Any, Tensor]],
+    ) -> Recorded:
+        """Measures the affinity of tasks, where it is recorded, before the update."""
+        if self._look_ahead is None:
+            return recorded
+
+        def losses_at(weights: list[tuple[Any, Tensor]]) -> Tensor:
+            return self._losses_with(x, y, [*seeds, *weights])
+
+        rate = self.optimizer.learning_rate
+        measured = self._look_ahead.update(recorded, losses.has_labels, rate, losses_at)
+        # The updates of weights wait for it, as in `TaskGradients.plain`.
+        with tf.control_dependencies([measured]):
+            return replace(recorded, factors=tf.identity(recorded.factors))
 
     def _weigh(self, recorded: Recorded, losses: StepLosses) -> Weighed | None:
         """Asks the balancing method, if there is one, for the weights of the tasks."""
@@ -158,7 +218,7 @@ class Balanced(Forward):
 
     def _seeds(self) -> list[tuple[Any, Tensor]]:
         """The states of random generators, where the forward pass is run twice."""
-        if self._balancer is None or not self._balancer.state.sees_losses_after:
+        if self._look_ahead is None and not self._sees_losses_after:
             return []
         weights = {id(weight) for weight in self.non_trainable_weights}
         others = [v for v in self.non_trainable_variables if id(v) not in weights]
@@ -182,7 +242,13 @@ class Balanced(Forward):
 
         With the same dropout masks; the state of layers and the logs stay as they are.
         """
-        if not self._balancer.state.sees_losses_after:
-            return None
-        with keras.StatelessScope(state_mapping=seeds):
+        return self._losses_with(x, y, seeds) if self._sees_losses_after else None
+
+    @property
+    def _sees_losses_after(self) -> bool:
+        return self._balancer is not None and self._balancer.state.sees_losses_after
+
+    def _losses_with(self, x: Any, y: Any, values: list[tuple[Any, Tensor]]) -> Tensor:
+        """The losses of a training step, `(tasks,)`, where variables have values."""
+        with keras.StatelessScope(state_mapping=values):
             return over_replicas(self._losses_of_tasks(x, y, training=True).means)

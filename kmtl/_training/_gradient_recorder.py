@@ -7,7 +7,7 @@ from kmtl._training._recorded import Recorded
 from kmtl._training._task_gradients import TaskGradients
 from kmtl._training._when_due import when_due
 from kmtl._typing import Tensor
-from kmtl.metrics._gradient_record import GradientRecord
+from kmtl.metrics._gradient_record import ConditionRecord, GradientRecord
 
 
 class GradientRecorder:
@@ -21,6 +21,7 @@ class GradientRecorder:
 
     Attributes:
         record: Means over the recorded steps.
+        condition: That of the condition number of the Gramian.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class GradientRecorder:
             0, dtype="int32", trainable=False, aggregation="only_first_replica"
         )
         self.record = GradientRecord(tasks)
+        self.condition = ConditionRecord()
 
     def update(self, recorded: Recorded) -> None:
         """Records a step if its turn has come."""
@@ -47,8 +49,10 @@ class GradientRecorder:
         products = when_due(self._number.value, self._every, compute, leave)
         self._number.assign_add(1)
         self.record.update_state(products)
+        self.condition.update_state(products)
 
     def reset(self) -> None:
         """Forgets the steps recorded so far; the next one is recorded."""
         self._number.assign(0)
         self.record.reset_state()
+        self.condition.reset_state()

@@ -144,6 +144,27 @@ class TaskGradients:
             gramian = self._at_shared_weights(recorded, plain)
         return tf.cast(gramian, "float64") / tf.cast(recorded.scale, "float64") ** 2
 
+    def of_task(self, recorded: Recorded, one: Tensor) -> list[tuple[Any, Tensor]]:
+        """Returns the gradient of a task's weighted loss by each shared weight.
+
+        It is 0 in slices of a weight that belong to one task.
+
+        Args:
+            recorded: The forward pass.
+            one: 1 at the task, 0 elsewhere, `(tasks,)`.
+        """
+        variables = [w.variable.value for w in self._shared]
+        factors = one * recorded.factors
+        gradients = _gradient(recorded.tape, recorded.losses, variables, factors)
+        return [
+            (
+                weight.variable,
+                _masked(gradient[None], weight.shared)[0]
+                / tf.cast(recorded.scale, gradient.dtype),
+            )
+            for weight, gradient in zip(self._shared, gradients, strict=True)
+        ]
+
     def by_task(self, recorded: Recorded, plain: Plain, at: str) -> Plain:
         """Adds the gradients by task at the shared tensors, where `gramian` takes them.
 

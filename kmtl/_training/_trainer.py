@@ -121,6 +121,7 @@ class Trainer(Balanced):
             penalties = self._penalties(x, losses)
             penalty = self._trained_penalty(penalties)
         recorded = self._recorded(tape, losses, penalty)
+        recorded = self._looked_ahead(recorded, losses, x, y, seeds)
         weighed = self._weigh(recorded, losses)
         gradients = self._gradients(recorded, weighed, variables)
         self.optimizer.apply(gradients, variables)
@@ -139,13 +140,17 @@ class Trainer(Balanced):
         return self._record(losses, self._penalties(x, losses))
 
     def predict_step(self, data: Any) -> list[Tensor]:
-        """Predicts one batch, one stacked tensor a head group."""
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        slices = None if y is None else self.own_slices()
+        """Predicts one batch, one stacked tensor a head group.
+
+        In place of labels there may be those that heads of other tasks are to see, or a
+        dict with the task of each row, `"tasks"`.
+        """
+        x, known, _ = keras.utils.unpack_x_y_sample_weight(data)
+        slices = self.own_slices() if isinstance(known, dict) else None
         if slices is not None:
-            own = self._own_logits(slices, x, y["tasks"], training=False)
-            return self.outputs_layer.activate_own(own, y["tasks"])
-        logits = self.logits(x, training=False)
+            own = self._own_logits(slices, x, known["tasks"], training=False)
+            return self.outputs_layer.activate_own(own, known["tasks"])
+        logits = self.logits(x, training=False, given=known)
         return self.outputs_layer.activate(self.outputs_layer.stack(logits))
 
     def _trained_and_held(self) -> tuple[list[Any], Hold | None]:
@@ -158,7 +163,7 @@ class Trainer(Balanced):
         if not self.optimizer.built:
             with tf.init_scope():
                 self.optimizer.build(variables)
-        owned = self._owned()
+        owned = self.owned_variables()
         resting = {id(p.variable) for p in owned if p.all_owners <= frozen}
         if self.towers is not None and self.towers.coupling.proximal:
             resting = set()  # the proximal step moves all coupled weights

@@ -7,8 +7,18 @@ Example:
     {'a': 0.5}
 """
 
+from kmtl.callbacks._combined_score import CombinedScore
 from kmtl.callbacks._gradient_conflict import GradientConflict
 from kmtl.callbacks._loss_weight_schedule import LossWeightSchedule
 from kmtl.callbacks._sharing_strength import SharingStrength
+from kmtl.callbacks._task_affinity import TaskAffinity
+from kmtl.callbacks._task_board import TaskBoard
 
-__all__ = ["GradientConflict", "LossWeightSchedule", "SharingStrength"]
+__all__ = [
+    "CombinedScore",
+    "GradientConflict",
+    "LossWeightSchedule",
+    "SharingStrength",
+    "TaskAffinity",
+    "TaskBoard",
+]

@@ -39,6 +39,10 @@ class GradientConflict(keras.callbacks.Callback):
         conflict: The share of steps in which the cosine is negative, likewise. With
             gradients at almost right angles that is every other step: read it together
             with the cosine.
+        condition_number: The largest by the smallest eigenvalue of the Gramian, the
+            inner products of the gradients, one number an epoch, their geometric mean
+            over steps: 1 where all tasks have gradients of one length at right angles,
+            large where some are much longer than others or point the same way.
 
     Raises:
         ValueError: If `at` or `every` is wrong; in `fit`, if tasks share nothing there.
@@ -55,7 +59,10 @@ class GradientConflict(keras.callbacks.Callback):
 
     Reference:
         Yu et al., "Gradient Surgery for Multi-Task Learning", NeurIPS 2020,
-        https://arxiv.org/abs/2001.06782, definitions 1 and 2.
+        https://arxiv.org/abs/2001.06782, definitions 1 and 2. The condition number is
+        that of Senushkin et al., "Independent Component Alignment for Multi-Task
+        Learning", CVPR 2023, https://arxiv.org/abs/2305.19000, squared, which is of the
+        matrix of the gradients.
     """
 
     def __init__(
@@ -77,6 +84,7 @@ class GradientConflict(keras.callbacks.Callback):
         self.cosine: list[pd.DataFrame] = []
         self.magnitude_similarity: list[pd.DataFrame] = []
         self.conflict: list[pd.DataFrame] = []
+        self.condition_number: list[float] = []
         self._weights: list[dict[str, float]] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -99,6 +107,7 @@ class GradientConflict(keras.callbacks.Callback):
         self.cosine.append(frames["cosine"])
         self.magnitude_similarity.append(frames["magnitude_similarity"])
         self.conflict.append(frames["conflict"])
+        self.condition_number.append(self._recorder.condition.result())
         logs = logs or {}
         weights = {name: logs.get(f"{name}_weight") for name in names}
         self._weights.append({k: v for k, v in weights.items() if v is not None})

@@ -29,8 +29,8 @@ def plot_gradients(
         The figure.
     """
     cosine, conflict = by_kind["cosine"][-1], by_kind["conflict rate"][-1]
-    side = float(np.clip(_INCHES_A_TASK * len(cosine), _LEAST_SIDE, _MOST_SIDE))
-    figure = _new_figure(figsize=(2 * side + 1.5, side + 2.8), layout="constrained")
+    side = side_of(len(cosine))
+    figure = new_figure(figsize=(2 * side + 1.5, side + 2.8), layout="constrained")
     has_weights = not weights.empty
     panels = figure.subplot_mosaic(
         [["cosine", "conflict"], ["means", "weights" if has_weights else "means"]],
@@ -39,9 +39,9 @@ def plot_gradients(
     epoch = weights.index[-1] + 1
     # With many tasks cosines are small: the colours end at the largest of a pair.
     largest = max(np.max(np.abs(_of_pairs(cosine)), initial=0.0), _LEAST_COLOURED)
-    _draw_matrix(panels["cosine"], cosine, "RdBu", (-largest, largest))
+    draw_matrix(panels["cosine"], cosine, "RdBu", (-largest, largest))
     panels["cosine"].set_title(f"cosine of gradients, epoch {epoch}")
-    _draw_matrix(panels["conflict"], conflict, "Reds", (0.0, 1.0))
+    draw_matrix(panels["conflict"], conflict, "Reds", (0.0, 1.0))
     panels["conflict"].set_title(f"conflict rate, epoch {epoch}")
     means = {kind: [*map(_mean_of_pairs, each)] for kind, each in by_kind.items()}
     _draw_lines(panels["means"], pd.DataFrame(means, weights.index))
@@ -52,7 +52,17 @@ def plot_gradients(
     return figure
 
 
-def _new_figure(**options: Any) -> Any:
+def side_of(tasks: int) -> float:
+    """How many inches a matrix of so many tasks needs."""
+    return float(np.clip(_INCHES_A_TASK * tasks, _LEAST_SIDE, _MOST_SIDE))
+
+
+def new_figure(**options: Any) -> Any:
+    """Makes a figure that no window shows.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - an extra
     except ImportError as error:
@@ -62,22 +72,48 @@ def _new_figure(**options: Any) -> Any:
     return Figure(**options)
 
 
-def _draw_matrix(
+def plot_matrix(frame: pd.DataFrame, title: str) -> Any:
+    """Draws one matrix as a heat map with 0 in the middle of its colours.
+
+    Returns:
+        The figure.
+    """
+    side = side_of(max(frame.shape))
+    figure = new_figure(figsize=(side + 1.5, side + 0.8), layout="constrained")
+    axes = figure.subplots()
+    largest = float(np.nanmax(np.abs(frame.to_numpy()), initial=1e-6))
+    draw_matrix(axes, frame, "RdBu", (-largest, largest))
+    axes.set_title(title)
+    return figure
+
+
+def draw_matrix(
     axes: Any, frame: pd.DataFrame, colours: str, limits: tuple[float, float]
 ) -> None:
-    values, count = frame.to_numpy(), len(frame)
+    """Draws a heat map, grey where a value is NaN.
+
+    Args:
+        axes: Where it is drawn.
+        frame: The values; most often tasks by tasks.
+        colours: Name of a colour map.
+        limits: The values at its ends.
+    """
+    values, count = frame.to_numpy(), max(frame.shape)
     axes.set_facecolor("lightgrey")  # shows where a pair was never seen
     image = axes.imshow(values, cmap=colours, vmin=limits[0], vmax=limits[1])
     axes.figure.colorbar(image, ax=axes, shrink=0.8)
     if count <= _MOST_NAMES:
         size = 10 if count <= _MOST_LINES else 7
-        axes.set_xticks(range(count), frame.columns, rotation=90, fontsize=size)
-        axes.set_yticks(range(count), frame.index, fontsize=size)
+        axes.set_xticks(
+            range(frame.shape[1]), frame.columns, rotation=90, fontsize=size
+        )
+        axes.set_yticks(range(frame.shape[0]), frame.index, fontsize=size)
     if count > _MOST_NUMBERS:
         return
+    form = ".2f" if limits[1] >= _LEAST_COLOURED else ".1e"
     for (row, column), value in np.ndenumerate(values):
         is_dark = abs(value) > 0.6 * limits[1]
-        text = "" if np.isnan(value) else f"{value:.2f}"
+        text = "" if np.isnan(value) else f"{value:{form}}"
         where = {"ha": "center", "va": "center"}
         axes.text(column, row, text, color="white" if is_dark else "black", **where)
 

@@ -12,6 +12,7 @@ from kmtl.data._datasets import (
     pack_dataset,
 )
 from kmtl.data._epoch import Epoch
+from kmtl.data._given import given_labels
 from kmtl.data._label_counts import label_counts
 from kmtl.data._label_scan import LabelScan
 from kmtl.data._pack import Packer
@@ -38,6 +39,7 @@ __all__ = [
     "TaskSampler",
     "check_ends",
     "encoded_labels",
+    "given_labels",
     "input_dataset",
     "label_counts",
     "pack_dataset",

@@ -61,8 +61,8 @@ class Adapter:
         Returns:
             Inputs by name and packed labels.
         """
-        _check_same_order(x, y, "y")
-        _check_same_order(x, sample_weight, "sample_weight")
+        check_same_order(x, y, "y")
+        check_same_order(x, sample_weight, "sample_weight")
         inputs = encode_inputs(x, self.specs, self.features)
         rows = rows_of(inputs)
         labels = self.labels(x, y)
@@ -160,7 +160,7 @@ def _check_positive_occurs(task: BinaryTask, labels: Any, column: np.ndarray) ->
         )
 
 
-def _check_same_order(x: Any, values: Any, subject: str) -> None:
+def check_same_order(x: Any, values: Any, subject: str) -> None:
     """Refuses a pandas object with the rows of `x` in another order.
 
     Rows belong together by position, as everywhere in Keras. That two frames hold the

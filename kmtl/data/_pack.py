@@ -66,7 +66,7 @@ class Packer:
         Raises:
             ValueError: If a key, a shape or a value is wrong.
         """
-        columns = [self._standardize(i, column) for i, column in enumerate(encoded)]
+        columns = [self.standardize(i, column) for i, column in enumerate(encoded)]
         packed: Packed = {"labels": self._by_group(columns)}
         if isinstance(sample_weight, Mapping):
             packed["weights"] = self._weights_by_task(sample_weight, encoded)
@@ -119,7 +119,12 @@ class Packer:
     def _names(self) -> list[str]:
         return [task.name for task in self.tasks]
 
-    def _standardize(self, index: int, column: np.ndarray) -> np.ndarray:
+    def standardize(self, index: int, column: np.ndarray) -> np.ndarray:
+        """Standardises the encoded labels of the task at a position.
+
+        Raises:
+            ValueError: If there are labels, and their statistics are not known.
+        """
         mean, scale = self.mean[index], self.scale[index]
         if mean == 0 and scale == 1:
             return column

@@ -67,6 +67,49 @@ class GradientRecord(keras.metrics.Metric):
         return {f"gradient_{k}": float(v) for k, v in zip(KINDS, means, strict=True)}
 
 
+class ConditionRecord(keras.metrics.Mean):
+    """The geometric mean over steps of the condition number of the Gramian."""
+
+    def __init__(self) -> None:
+        super().__init__(name="condition_number")
+
+    def update_state(self, gramian: Tensor) -> None:
+        """Adds a step; see `GradientRecord.update_state`."""
+        counts, logarithm = log_condition(gramian)
+        super().update_state(logarithm, sample_weight=counts)
+
+    def result(self) -> float:
+        """Returns the mean; NaN if no step counted."""
+        total, count = map(ops.convert_to_numpy, (self.total, self.count))
+        return float(np.exp(total / count)) if count > 0 else float("nan")
+
+
+def log_condition(gramian: Tensor) -> tuple[Tensor, Tensor]:
+    """Computes the logarithm of the condition number of a Gramian.
+
+    Args:
+        gramian: Inner products, `(tasks, tasks)`; tasks without a finite gradient that
+            is not 0 are left out.
+
+    Returns:
+        1 if a task is left, else 0; and the logarithm of the largest by the smallest
+        eigenvalue, at most that of what can be told from 0.
+    """
+    squares = ops.diagonal(gramian)
+    usable = (squares > 0) & ops.isfinite(squares)
+    both = usable[:, None] & usable[None, :]
+    # Each task that is left out adds an eigenvalue of 0, below all others.
+    values = ops.linalg.eigh(ops.where(both, gramian, ops.zeros_like(gramian)))[0]
+    missing = ops.sum(ops.cast(~usable, "int32"))
+    any_left = ops.any(usable)
+    largest = ops.where(any_left, values[-1], ops.ones_like(values[-1]))
+    place = ops.minimum(missing, values.shape[0] - 1)
+    epsilon = np.finfo(keras.backend.standardize_dtype(gramian.dtype)).eps
+    smallest = ops.maximum(ops.take(values, place), epsilon * largest)
+    smallest = ops.where(any_left, smallest, ops.ones_like(smallest))
+    return ops.cast(any_left, gramian.dtype), ops.log(largest / smallest)
+
+
 def pairs(gramian: Tensor) -> tuple[Tensor, Tensor]:
     """Compares the gradients of each pair of tasks.
 

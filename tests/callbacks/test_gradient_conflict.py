@@ -105,6 +105,21 @@ def test_over_shared_weights_too():
     np.testing.assert_allclose(recorded(conflict), expected, atol=1e-5)
 
 
+def test_the_condition_number_is_that_of_the_gramian():
+    model, y = standing(three_tasks()), three_labels()
+    conflict = record(model, y, at="shared")
+    expected = np.linalg.cond(gramian_by_hand(model, y, at="shared"))
+    assert conflict.condition_number == [pytest.approx(expected, rel=1e-4)]
+
+
+def test_tasks_without_labels_are_no_part_of_the_condition_number():
+    model, y = standing(three_tasks()), three_labels()
+    conflict = record(model, {name: y[name] for name in "ac"}, at="shared")
+    others = gramian_by_hand(model, three_labels(), at="shared")[np.ix_([0, 2], [0, 2])]
+    expected = np.linalg.cond(others)
+    assert conflict.condition_number == [pytest.approx(expected, rel=1e-4)]
+
+
 def test_training_is_what_it_is_without():
     watched, plain = build(three_tasks()), build(three_tasks())
     y = three_labels()

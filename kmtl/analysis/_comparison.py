@@ -1,0 +1,205 @@
+"""What `kmtl.compare` found."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from kmtl._gains import gain, is_absolute
+from kmtl.analysis._compare_plot import plot_gains
+from kmtl.analysis._paired import holm, paired
+from kmtl.analysis._runs import MULTI_TASK
+
+SHARE, DO_NOT, NO_DIFFERENCE = "share", "do not share", "no difference"
+DEPENDS, UNKNOWN = "depends on the size", "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """A multi-task model beside single-task models; made by `kmtl.compare`.
+
+    Gains say how much better the multi-task model is; positive is better. They are
+    differences for AUC and other scores whose best value is 1, and shares of the
+    baseline's value for errors; both in percent. Each seed gives one gain, of models
+    trained on the same rows in the same batches. Intervals are paired t intervals of
+    their mean. They hold for all tasks at once with the confidence `level`, against one
+    baseline (Bonferroni: each is one at `1 - (1 - level) / tasks`), and so do the
+    verdicts. The interval of `delta_m` is a single one at `level`.
+
+    Attributes:
+        runs: A row a seed, model and task: `model` (`"multi-task"`, `"equal width"`,
+            `"equal parameters"`), `seed`, `task`, `metric`, its `value` on the rows to
+            test on, the trained `parameters` of the model, its `epochs` up to the best
+            one, and the `seconds` it took.
+        metrics: The metric of each task.
+        higher: Whether higher is better, by task.
+        overlap: Rows to test on as a share of the other rows, where each seed splits
+            the same rows anew, else 0. Such splits overlap, so the variance of a mean
+            over n seeds is taken as (1 / n + overlap) times that of a gain (Nadeau and
+            Bengio, "Inference for the Generalization Error", Machine Learning 52,
+            2003). With one test set intervals are about seeds only: they leave out that
+            other rows to test on would give other values.
+        level: The confidence of the intervals.
+    """
+
+    runs: pd.DataFrame
+    metrics: Mapping[str, str]
+    higher: Mapping[str, bool]
+    overlap: float = 0.0
+    level: float = 0.95
+
+    @property
+    def baselines(self) -> list[str]:
+        """The single-task models that were trained."""
+        return [m for m in self.runs["model"].unique() if m != MULTI_TASK]
+
+    @cached_property
+    def gains(self) -> pd.DataFrame:
+        """Gains in percent, a row a baseline and task.
+
+        `gain` is the mean, `low` and `high` its interval, `p` the p-value of a gain of
+        0, corrected for the number of tasks by Holm; `kind` is `"points"` for a
+        difference and `"%"` for a share of the baseline.
+        """
+        frames = []
+        for baseline in self.baselines:
+            by_seed = self._gains_by_seed(baseline)
+            each = 1 - (1 - self.level) / by_seed.shape[1]
+            rows = [paired(g, each, self.overlap) for _, g in by_seed.items()]
+            frame = pd.DataFrame(rows, index=by_seed.columns)
+            frame["p"] = holm(frame["p"].to_numpy())
+            frames.append(frame)
+        gains = pd.concat(frames, keys=self.baselines, names=["baseline", "task"])
+        absolute = {task: is_absolute(m) for task, m in self.metrics.items()}
+        kinds = gains.index.get_level_values("task").map(absolute)
+        return gains.assign(kind=np.where(kinds, "points", "%"))
+
+    @cached_property
+    def delta_m(self) -> pd.DataFrame:
+        """The mean gain of the tasks in percent, positive is better, by baseline.
+
+        Columns: `delta_m`, `low`, `high`, `p`. Vandenhende et al., TPAMI 2021, have it
+        with this sign; the code of NashMTL and FAMO with the other one.
+        """
+        rows = {
+            baseline: paired(
+                self._gains_by_seed(baseline).mean(axis=1), self.level, self.overlap
+            )
+            for baseline in self.baselines
+        }
+        frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("baseline")
+        return frame.rename(columns={"gain": "delta_m"})
+
+    @cached_property
+    def verdicts(self) -> dict[str, str]:
+        """What the intervals say, by task.
+
+        `"share"`: better than a baseline and worse than none. `"do not share"`: worse
+        than a baseline and better than none. `"no difference"`: all intervals hold 0.
+        `"depends on the size"`: better than one baseline and worse than the other.
+        `"unknown"`: one seed has no interval.
+        """
+        return {task: self._verdict(task) for task in self.metrics}
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        """A row a task: its metric, mean and sd of each model, gains, verdict."""
+        by_model = self.runs.groupby(["task", "model"])["value"].agg(["mean", "std"])
+        table = pd.DataFrame({"metric": pd.Series(self.metrics)}).rename_axis("task")
+        for model in [MULTI_TASK, *self.baselines]:
+            values = by_model.xs(model, level="model")
+            table[model], table[f"{model} sd"] = values["mean"], values["std"]
+        for baseline in self.baselines:
+            for column in ("gain", "low", "high"):
+                gains = self.gains.xs(baseline, level="baseline")
+                table[f"{column} over {baseline}"] = gains[column]
+        table["verdict"] = pd.Series(self.verdicts)
+        return table
+
+    def plot(self) -> Any:
+        """Draws the gains with their intervals, a line a task and one for their mean.
+
+        Returns:
+            A Matplotlib figure.
+
+        Raises:
+            ImportError: If Matplotlib is not installed: `pip install 'kmtl[plot]'`.
+        """
+        return plot_gains(self.gains, self.delta_m)
+
+    def _gains_by_seed(self, baseline: str) -> pd.DataFrame:
+        """Gains in percent, seeds by tasks."""
+        values = self.runs.pivot(
+            index=["model", "seed"], columns="task", values="value"
+        )
+        ours, theirs = values.loc[MULTI_TASK], values.loc[baseline]
+        return pd.DataFrame(
+            {
+                task: 100
+                * gain(metric, ours[task], theirs[task], higher=self.higher[task])
+                for task, metric in self.metrics.items()
+            },
+            index=ours.index,
+        )
+
+    def _verdict(self, task: str) -> str:
+        intervals = self.gains.xs(task, level="task")
+        if intervals["low"].isna().any():
+            return UNKNOWN
+        better, worse = (intervals["low"] > 0).any(), (intervals["high"] < 0).any()
+        if better and worse:
+            return DEPENDS
+        return SHARE if better else DO_NOT if worse else NO_DIFFERENCE
+
+    def __str__(self) -> str:
+        return "\n".join([self._readable().to_string(), "", *self._sentences()])
+
+    def _repr_html_(self) -> str:
+        sentences = "<br>".join(map(html.escape, self._sentences()))
+        return f"{self._readable().to_html()}<p>{sentences}</p>"
+
+    def _readable(self) -> pd.DataFrame:
+        """The table with a cell for each mean and each interval."""
+        table = self.table
+        shown = table[["metric"]].copy()
+        for model in [MULTI_TASK, *self.baselines]:
+            pairs = zip(table[model], table[f"{model} sd"], strict=True)
+            shown[model] = [f"{mean:.4g} +- {sd:.2g}" for mean, sd in pairs]
+        for baseline in self.baselines:
+            gains = self.gains.loc[[baseline]].to_dict("records")
+            shown[f"gain over {baseline}"] = [
+                f"{g['gain']:+.2f} [{g['low']:+.2f}, {g['high']:+.2f}] {g['kind']}"
+                for g in gains
+            ]
+        return shown.assign(verdict=table["verdict"])
+
+    def _sentences(self) -> list[str]:
+        seeds = self.runs["seed"].nunique()
+        weights = self.runs.drop_duplicates(["model", "seed", "task"])
+        lines = [
+            f"delta_m over {baseline}: {row['delta_m']:+.2f} % "
+            f"[{row['low']:+.2f}, {row['high']:+.2f}] (positive: sharing is better)"
+            for baseline, row in self.delta_m.to_dict("index").items()
+        ]
+        sizes = ", ".join(
+            f"{model} {self._size(weights, model):,}"
+            for model in [MULTI_TASK, *self.baselines]
+        )
+        lines.append(f"trained weights in all: {sizes}")
+        if seeds == 1:
+            return [*lines, "One seed has no interval: compare with 5 or more."]
+        return [
+            *lines,
+            f"{seeds} seeds; intervals hold for all {len(self.metrics)} tasks at once "
+            f"with {self.level:.0%} confidence.",
+        ]
+
+    def _size(self, rows: pd.DataFrame, model: str) -> int:
+        of_model = rows[rows["model"] == model]
+        by_seed = of_model.groupby("seed")["parameters"]
+        sizes = by_seed.first() if model == MULTI_TASK else by_seed.sum()
+        return int(sizes.iloc[0])

@@ -1,0 +1,94 @@
+"""The trainings of a comparison, one after the other or in several processes."""
+
+import functools
+import multiprocessing
+import os
+import pickle
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+
+import keras
+
+from kmtl.analysis._runs import Record, Run, Study
+
+
+def train_all(study: Study, runs: Sequence[Run], jobs: int) -> Iterator[Record]:
+    """Yields what each training found, as soon as it has ended.
+
+    Args:
+        study: What they have in common.
+        runs: The trainings.
+        jobs: In how many processes.
+
+    Raises:
+        ValueError: If the study cannot be sent to other processes.
+        Exception: What a training raised, with a note that names it.
+    """
+    if jobs == 1:
+        for run in runs:
+            yield _noted(run, partial(study.train, run))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "study.pickle"
+        path.write_bytes(_pickled(study))
+        yield from _train_in_processes(path, runs, jobs)
+
+
+def _train_in_processes(path: Path, runs: Sequence[Run], jobs: int) -> Iterator[Record]:
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    policy = keras.config.dtype_policy().name
+    pool = ProcessPoolExecutor(
+        jobs,
+        # A fork of a process in which TensorFlow has run hangs.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(threads, keras.config.floatx(), policy),
+    )
+    try:
+        waiting = {pool.submit(_train, path, run): run for run in runs}
+        for future in as_completed(waiting):
+            yield _noted(waiting[future], future.result)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _noted(run: Run, train: Callable[[], Record]) -> Record:
+    try:
+        return train()
+    except Exception as error:
+        error.add_note(f"`kmtl.compare` was training {run}.")
+        raise
+
+
+def _start(threads: int, float_type: str, policy: str) -> None:
+    """Sets up a new process like the first one, with its share of the cores."""
+    # TensorFlow reads these when it runs its first operation.
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(threads)
+    os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
+    keras.config.set_floatx(float_type)
+    keras.config.set_dtype_policy(policy)
+
+
+def _train(path: Path, run: Run) -> Record:
+    return _study_in(path).train(run)
+
+
+@functools.cache
+def _study_in(path: Path) -> Study:
+    """Reads the study, once in a process."""
+    study: Study = pickle.loads(path.read_bytes())
+    return study
+
+
+def _pickled(study: Study) -> bytes:
+    try:
+        return pickle.dumps(study)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            "`jobs` above 1 sends all that `compare` is given to other processes, so "
+            "functions (`build`, losses, trunks) must be at the top of a module, not "
+            f"lambdas or inside others. Received: {error}"
+        ) from error
