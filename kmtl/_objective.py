@@ -152,11 +152,20 @@ def _own_values(
     """Returns the loss of each row, 0 without a label, `(batch,)`."""
     total = ops.zeros_like(batch.loss_weights[:, 0])
     for positions, loss in losses:
-        values = loss(batch.labels, batch.logits, batch.outputs)[:, 0]
         is_of_loss = ops.any(ops.equal(places[:, None], positions), axis=-1)
         counts = ops.logical_and(is_of_loss, batch.loss_weights[:, 0] > 0)
+        # Before the loss too: it may have no gradient at numbers of another task, and
+        # 0 times that is NaN.
+        logits, outputs = (_only(counts, t) for t in (batch.logits, batch.outputs))
+        values = loss(batch.labels, logits, outputs)[:, 0]
         total = ops.where(counts, values, total)
     return total
+
+
+def _only(counts: Tensor, by_row: Tensor) -> Tensor:
+    """Puts zeros in rows that do not count."""
+    wide = ops.reshape(counts, (-1, *[1] * (len(by_row.shape) - 1)))
+    return ops.where(wide, by_row, ops.zeros_like(by_row))
 
 
 def _group_batch(

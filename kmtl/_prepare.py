@@ -26,6 +26,7 @@ from kmtl.data import (
     input_dataset,
     pack_dataset,
 )
+from kmtl.data._pivoted_source import PivotedSource
 from kmtl.features._moments import Moments
 from kmtl.layers._task_outputs import is_standardized
 
@@ -59,7 +60,7 @@ def prepare(
             class_weight=class_weight,
             training=training,
         )
-        return stream.dataset(), None
+        return _of_own_tasks(model, x, stream.dataset()), None
     if isinstance(x, TaskSampler):
         x.check_arguments(y, {})
         errors = (feed or Feed()).errors
@@ -87,6 +88,15 @@ def prepare(
         x, _adapter(model), class_weight=class_weight, training=training
     )
     return packed, None
+
+
+def _of_own_tasks(
+    model: Trainer, source: Source, dataset: tf.data.Dataset
+) -> tf.data.Dataset:
+    """Adds the task of each row where those of a source have one task each."""
+    columns = {task.column for task in model.outputs_layer.tasks}
+    is_pivoted = isinstance(source, PivotedSource) and columns <= set(source.names)
+    return add_tasks(model, dataset) if is_pivoted else dataset
 
 
 def prepare_sampler(
@@ -213,26 +223,6 @@ def _adapt_to_source(model: Trainer, source: Source, *, only_unknown: bool) -> N
         pairs = zip(moments, layer.label_moments(encoded), strict=True)
         moments = [sum_so_far + found for sum_so_far, found in pairs]
     layer.adapt_moments(moments, only_unknown=only_unknown)
-
-
-def encoded_labels_by_task(
-    model: Trainer, x: Any, y: Any = None
-) -> dict[str, np.ndarray]:
-    """Encodes the labels of every task as 0 and 1, class ids or numbers.
-
-    Args:
-        model: The model.
-        x: A frame with label columns, where `y` is `None`; else not looked at.
-        y: Labels by task name.
-
-    Returns:
-        Float64 arrays `(rows, ...)` by task name, NaN where a label is missing or does
-        not count.
-    """
-    adapter = _adapter(model)
-    encoded = adapter.packer.encode(adapter.labels(x, y))
-    names = [task.name for task in model.outputs_layer.tasks]
-    return dict(zip(names, encoded, strict=True))
 
 
 def label_columns(model: Trainer, frame: pd.DataFrame) -> pd.DataFrame:

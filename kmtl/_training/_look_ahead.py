@@ -82,7 +82,7 @@ class LookAhead:
     def _affinity(
         self, recorded: Recorded, has_labels: Tensor, rate: Any, losses_at: LossesAt
     ) -> Tensor:
-        """`1 - loss after / loss before`, `(tasks that step, tasks)`."""
+        """`(before - after) / |before|` of losses, `(tasks that step, tasks)`."""
         losses = recorded.losses
 
         def after_step_of(one: Tensor) -> Tensor:
@@ -103,7 +103,8 @@ class LookAhead:
         judged = tf.logical_and(has_labels, losses != 0)
         counts = tf.logical_and(steps[:, None], judged[None, :])
         before = tf.where(judged, losses, tf.ones_like(losses))
-        return tf.where(counts, 1 - after / before, _nan(losses))
+        # Not 1 - after / before: of a loss below 0 that has the wrong sign.
+        return tf.where(counts, (before - after) / tf.abs(before), _nan(losses))
 
 
 def _nan(like: Tensor) -> Tensor:

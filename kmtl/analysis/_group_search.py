@@ -202,7 +202,10 @@ def _with_helpers(
     while True:
         gains = gains_in(values, members, alone)
         best = gains.max(axis=0)
-        totals = np.stack([_flipped(values, members, g, alone) for g in range(groups)])
+        elsewhere = _best_elsewhere(gains)
+        totals = np.stack(
+            [_flipped(values, members[g], elsewhere[g], alone) for g in range(groups)]
+        )
         group, task = np.unravel_index(totals.argmax(), totals.shape)
         if totals[group, task] > best.sum() + least:
             members[group, task] ^= True
@@ -224,13 +227,26 @@ def _best_pair(values: np.ndarray, best: np.ndarray) -> tuple[list[int], float]:
     return [int(task) for task in pair], float(more[pair])
 
 
+def _best_elsewhere(gains: np.ndarray) -> np.ndarray:
+    """For each group, the best gain of each task in the others; `(groups, tasks)`."""
+    in_none = np.full((1, gains.shape[1]), -np.inf)
+    second, first = np.sort(np.concatenate([gains, in_none]), axis=0)[-2:]
+    return np.where(gains == first, second, first)
+
+
 def _flipped(
-    values: np.ndarray, members: np.ndarray, group: int, alone: float
+    values: np.ndarray, members: np.ndarray, elsewhere: np.ndarray, alone: float
 ) -> np.ndarray:
-    """The sum of gains with one task more or less in a group, by that task."""
-    others = gains_in(values, np.delete(members, group, axis=0), alone)
-    changed = members[group] ^ np.eye(len(values), dtype=bool)
-    best = np.maximum(
-        gains_in(values, changed, alone), others.max(axis=0, initial=-np.inf)
-    )
-    return best.sum(axis=1)
+    """The sum of gains with one task more or less in a group, by that task.
+
+    Args:
+        values: The affinities.
+        members: Which tasks the group has.
+        elsewhere: The best gain of each task in the other groups.
+        alone: The gain of a task alone.
+    """
+    changed = members ^ np.eye(len(values), dtype=bool)
+    others = changed.sum(axis=1, keepdims=True) - 1
+    sums = members @ values + np.where(members, -1.0, 1.0)[:, None] * values
+    gains = np.where(others > 0, sums / np.maximum(others, 1), alone)
+    return np.maximum(np.where(changed, gains, -np.inf), elsewhere).sum(axis=1)

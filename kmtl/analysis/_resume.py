@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kmtl.analysis._runs import Record, Run
 
@@ -26,14 +27,17 @@ class Log:
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        lines = _whole_lines(self._path)
+        there = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
+        lines = there.split("\n")[:-1]  # what follows the last end of line was cut
         if lines:
-            _check_settings(json.loads(lines[0]), settings, self._path)
-            self.finished = {_run_of(r): r for r in map(json.loads, lines[1:])}
-        else:
-            lines = [json.dumps(dict(settings))]
-        # Without the rest of a line that an interruption has cut.
-        self._path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            _check_settings(_read(lines[0]), settings, self._path)
+            self.finished = {_run_of(r): r for r in map(_read, lines[1:]) if r}
+        records = [dict(settings), *self.finished.values()]
+        text = "".join(f"{json.dumps(record)}\n" for record in records)
+        if text != there:
+            part = self._path.with_suffix(".part")
+            part.write_text(text, encoding="utf-8")
+            part.replace(self._path)  # an interruption leaves the old or the new file
 
     def add(self, record: Record) -> None:
         """Keeps what a training found."""
@@ -47,10 +51,16 @@ def _run_of(record: Record) -> Run:
     return Run(*(record[field] for field in Run._fields))
 
 
-def _whole_lines(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+def _read(line: str) -> dict[str, Any]:
+    """Returns what a line holds; nothing if it is two that became one.
+
+    So they do where one process is killed while another adds to the same file.
+    """
+    try:
+        found: dict[str, Any] = json.loads(line)
+    except json.JSONDecodeError:
+        return {}
+    return found
 
 
 def _check_settings(old: Mapping[str, str], new: Mapping[str, str], path: Path) -> None:

@@ -119,10 +119,14 @@ class Study:
         start = time.perf_counter()
         tasks, (train, valid, test) = self.of(run)
         clock = _Clock()
-        trained = [
-            self._fit(run, tasks, (train, valid), rate, clock)
-            for rate in (*self.rates,) or (None,)
-        ]
+        trained, error = [], None
+        for rate in (*self.rates,) or (None,):
+            try:
+                trained.append(self._fit(run, tasks, (train, valid), rate, clock))
+            except FloatingPointError as diverged:  # that rate is out
+                error = diverged
+        if error is not None and not trained:
+            raise error
         _, epochs, model = min(trained, key=lambda result: result[0])
         return {
             **run._asdict(),

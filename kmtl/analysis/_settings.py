@@ -8,9 +8,15 @@ from typing import Any
 import keras
 
 from kmtl._version import __version__
-from kmtl.analysis._baselines import Network
 from kmtl.analysis._runs import Study
 from kmtl.features import TabularFeatures
+
+_OF_KERAS = (
+    keras.Layer,
+    keras.losses.Loss,
+    keras.optimizers.Optimizer,
+    keras.regularizers.Regularizer,
+)
 
 
 def settings_of(study: Study) -> dict[str, str]:
@@ -38,11 +44,33 @@ def settings_of(study: Study) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     """Returns the `repr` of a value without addresses, or its settings."""
-    if isinstance(value, Network):
-        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return ", ".join(f"{name}={_text(field)}" for name, field in fields.items())
-    if isinstance(value, keras.optimizers.Optimizer):
-        return json.dumps(keras.optimizers.serialize(value), default=str)
+    if isinstance(value, _OF_KERAS):
+        return _text_of_keras(value)
     if isinstance(value, TabularFeatures):
         return json.dumps(value.get_config())
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_text, value))}]"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        inside = ", ".join(f"{name}={_text(field)}" for name, field in fields.items())
+        return f"{type(value).__name__}({inside})"
+    return _without_addresses(repr(value))
+
+
+def _text_of_keras(value: Any) -> str:
+    """Returns the settings of a Keras object without the names that Keras gave.
+
+    It counts on within a process: the same code makes `dense`, then `dense_1`.
+    """
+    try:
+        text = json.dumps(keras.saving.serialize_keras_object(value), default=str)
+    except NotImplementedError:  # of the user's own, without `get_config`
+        return type(value).__name__
+    names = dict.fromkeys(re.findall(r'"name": "([^"]*)"', text))
+    for number, name in enumerate(names):
+        text = text.replace(f'"{name}"', f'"#{number}"')
+    return _without_addresses(text)
+
+
+def _without_addresses(text: str) -> str:
+    return re.sub(r" at 0x[0-9a-f]+", "", text)

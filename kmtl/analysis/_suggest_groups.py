@@ -139,8 +139,9 @@ def _without_diagonal(frame: pd.DataFrame) -> np.ndarray:
         pairs = [(names[i], names[j]) for i, j in unknown]
         raise ValueError(
             "`affinity` must be a number for every pair. Received: none for "
-            f"{shorten(pairs, 6)}, which were never labelled in one measured batch. "
-            "Measure with larger batches or a smaller `every`, or say that they do "
-            "nothing to each other: `affinity.fillna(0.0)`."
+            f"{shorten(pairs, 6)}, which were never labelled in one measured batch, or "
+            "whose first has a loss weight of 0. Measure with larger batches or a "
+            "smaller `every`, or say that they do nothing to each other: "
+            "`affinity.fillna(0.0)`."
         )
     return values

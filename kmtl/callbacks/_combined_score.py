@@ -152,7 +152,8 @@ def _weights(metrics: Any, *, worst: bool) -> dict[str, float]:
             "`metrics` must name at least one metric with a weight above 0. Received: "
             f"{metrics!r}."
         )
-    return dict(metrics)
+    # What counts 0 must not count as NaN either.
+    return {name: weight for name, weight in metrics.items() if weight > 0}
 
 
 def _baselines(

@@ -72,6 +72,11 @@ def new_figure(**options: Any) -> Any:
     return Figure(**options)
 
 
+def plain(name: object) -> str:
+    """Returns a name as text that matplotlib does not read as a formula."""
+    return str(name).replace("$", r"\$")
+
+
 def plot_matrix(frame: pd.DataFrame, title: str) -> Any:
     """Draws one matrix as a heat map with 0 in the middle of its colours.
 
@@ -83,7 +88,7 @@ def plot_matrix(frame: pd.DataFrame, title: str) -> Any:
     axes = figure.subplots()
     largest = float(np.nanmax(np.abs(frame.to_numpy()), initial=1e-6))
     draw_matrix(axes, frame, "RdBu", (-largest, largest))
-    axes.set_title(title)
+    axes.set_title(plain(title))
     return figure
 
 
@@ -104,10 +109,9 @@ def draw_matrix(
     axes.figure.colorbar(image, ax=axes, shrink=0.8)
     if count <= _MOST_NAMES:
         size = 10 if count <= _MOST_LINES else 7
-        axes.set_xticks(
-            range(frame.shape[1]), frame.columns, rotation=90, fontsize=size
-        )
-        axes.set_yticks(range(frame.shape[0]), frame.index, fontsize=size)
+        columns, rows = ([*map(plain, names)] for names in (frame.columns, frame.index))
+        axes.set_xticks(range(len(columns)), columns, rotation=90, fontsize=size)
+        axes.set_yticks(range(len(rows)), rows, fontsize=size)
     if count > _MOST_NUMBERS:
         return
     form = ".2f" if limits[1] >= _LEAST_COLOURED else ".1e"
@@ -125,7 +129,7 @@ def _draw_lines(axes: Any, frame: pd.DataFrame) -> None:
         axes.plot(
             frame.index + 1,
             values,
-            label=name,
+            label=plain(name),
             marker="." if is_few else None,
             alpha=1.0 if is_few else 0.5,
         )

@@ -14,8 +14,9 @@ class TaskAffinity(keras.callbacks.Callback):
     In one of so many steps the shared weights are moved along the gradient of one task
     alone, the losses of all tasks are computed anew on the same batch, with the same
     dropout, and the weights are put back. The affinity of task i to task j is `1 -
-    loss_j after / loss_j before`. What belongs to one task, its head above all, stays.
-    Training goes on as it would without.
+    loss_j after / loss_j before`, with the other sign where the loss is below 0. What
+    belongs to one task, its head above all, stays. Training goes on as it would
+    without.
 
     A measured step costs about as much as one more step for each task.
 

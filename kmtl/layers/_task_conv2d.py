@@ -96,7 +96,7 @@ class TaskConv2D(SlicewiseLayer):
             wide = ops.reshape(wide, (*wide.shape[:3], -1))
             outputs = _convolve(inputs, wide)
             size = ops.shape(outputs)[1:3]
-            shape = (-1, *size, len(self.tasks), self.filters)
+            shape = (-1, *size, kernel.shape[0], self.filters)
             outputs = ops.reshape(outputs, shape)
         elif self.kernel_size == 1:  # a dense layer at every pixel, 3 to 5 times faster
             pixels = ops.reshape(inputs, (-1, *inputs.shape[3:]))

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from kmtl._prepare import encoded_labels_by_task
+from kmtl._prepare import encoded_columns
 from kmtl.model import MTLModel
 
 
@@ -68,7 +68,8 @@ def _read_part(model: MTLModel, name: str, data: Any) -> Part:
             "{'train': train, 'test': test}; of a file or a dataset pass some rows as "
             f"a frame or arrays. Received: {type(data).__name__} for {name!r}."
         )
-    labels = encoded_labels_by_task(model, x, y)
+    encoded = encoded_columns(model, x, y)
+    labels = dict(zip(model.task_names, encoded, strict=True))
     rows = len(next(iter(labels.values())))
     if not rows:
         raise ValueError(f"`data` must have rows. Received: none in part {name!r}.")
