@@ -20,7 +20,10 @@ class Rows:
 
 
 class AsItIs(keras.Operation):
-    """A layer that works on each slice alone, called on one slice a row."""
+    """A layer of another graph, called with its own weights.
+
+    To call the layer itself on symbolic tensors would add to the graph that it is of.
+    """
 
     def __init__(self, layer: Any) -> None:
         super().__init__(name=layer.name)
@@ -71,18 +74,21 @@ class OwnSlice(keras.Operation):
     ) -> None:
         super().__init__(name=layer.name)
         self._layer = layer
-        # Else all tasks share the input.
-        self._has_slices = len(layer.input.shape) >= len(layer.output.shape)
+        self._has_slices = _has_slices(layer)  # else all tasks share the input
         self._places = list(places)
         self._rows = rows
 
-    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         del training  # slices that are not the same in training are not called here
         rows = self._rows.current
-        by_row = ops.squeeze(inputs, -2) if self._has_slices else inputs
+
+        def grouped(tensor: Tensor) -> Tensor:
+            return rows.grouped(ops.squeeze(tensor, -2) if self._has_slices else tensor)
+
         weights = [self._part_of(weight, rows) for weight in self._layer.weights]
         run = self._in_turn if _is_loop(self._layer) else self._layer.apply_slices
-        return ops.expand_dims(rows.by_row(run(rows.grouped(by_row), weights)), -2)
+        groups = keras.tree.map_structure(grouped, inputs)
+        return ops.expand_dims(rows.by_row(run(groups, weights)), -2)
 
     def _part_of(self, weight: Any, rows: RowGroups) -> Tensor:
         """The slices of a weight that the groups need; those of all without a copy."""
@@ -97,17 +103,21 @@ class OwnSlice(keras.Operation):
         part.set_shape((None, *weight.shape[1:]))
         return part
 
-    def _in_turn(self, grouped: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    def _in_turn(self, grouped: Any, weights: Sequence[Tensor]) -> Tensor:
         """Calls a layer that has to know how many slices there are on one at a time."""
+
+        def as_one(tensor: Tensor) -> Tensor:
+            return ops.expand_dims(tensor, -2) if self._has_slices else tensor
 
         def run(group: Any) -> Tensor:
             x, own = group
-            x = ops.expand_dims(x, -2) if self._has_slices else x
+            x = keras.tree.map_structure(as_one, x)
             one = self._layer.apply_slices(x, [weight[None] for weight in own])
             return ops.squeeze(one, -2)
 
-        spec = tf.TensorSpec(None, self._layer.compute_dtype)
-        groups = (_groups_first(grouped), list(weights))
+        spec = tf.TensorSpec(None, self._layer.output.dtype)
+        first = keras.tree.map_structure(_groups_first, grouped)
+        groups = (first, list(weights))
         outputs = tf.map_fn(run, groups, fn_output_signature=spec)
         _, *size, _, features = self._layer.output.shape
         outputs.set_shape((None, None, *size, features))
@@ -119,7 +129,14 @@ class OwnSlice(keras.Operation):
     ) -> keras.KerasTensor:
         del inputs, training
         *rest, _, features = self._layer.output.shape
-        return keras.KerasTensor((*rest, 1, features), dtype=self._layer.compute_dtype)
+        return keras.KerasTensor((*rest, 1, features), dtype=self._layer.output.dtype)
+
+
+def _has_slices(layer: SlicewiseLayer) -> bool:
+    """Whether the input of a layer has a slice a task."""
+    if isinstance(layer, TaskModel):  # may change the rank too
+        return layer.per_task
+    return len(layer.input.shape) >= len(layer.output.shape)
 
 
 def _groups_first(grouped: Tensor) -> Tensor:

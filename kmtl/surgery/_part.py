@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kmtl._training._own_layers import AsItIs
 from kmtl._typing import Config, Tensor
 from kmtl.layers import FoldTasks, StackedLayer, TakeTasks
 from kmtl.layers._by_slice import works_by_slice
@@ -82,7 +83,7 @@ class Part:
             config = layer_config(layer) if changed else {}
             is_smaller = any(config[key] != value for key, value in changed.items())
             make = type(layer).from_config
-            new = make({**config, **changed}) if is_smaller else _AsItIs(layer)
+            new = make({**config, **changed}) if is_smaller else AsItIs(layer)
             self._counterparts[id(layer)] = new
             self._originals[id(new)] = layer
         return self._counterparts[id(layer)]
@@ -107,7 +108,7 @@ class Part:
         layer = self._originals[id(new)]
         inputs = keras.tree.flatten([args, kwargs])
         is_sliced = any(id(tensor) in self._sliced for tensor in inputs)
-        is_same = isinstance(new, _AsItIs)
+        is_same = isinstance(new, AsItIs)
         if is_sliced and is_same and not works_by_slice(layer):
             raise ValueError(f"`{layer.name}` may mix the slices of tasks.")
         outputs = new(*args, **kwargs)
@@ -115,23 +116,6 @@ class Part:
         if goes_on and (is_sliced or not is_same):
             self._sliced |= {id(tensor) for tensor in keras.tree.flatten(outputs)}
         return outputs
-
-
-class _AsItIs(keras.Operation):
-    """A layer of another graph, called with its own weights.
-
-    To call the layer itself on symbolic tensors would add to the graph that it is of.
-    """
-
-    def __init__(self, layer: Any) -> None:
-        super().__init__(name=layer.name)
-        self._layer = layer
-
-    def call(self, *args: Any, **kwargs: Any) -> Any:
-        return self._layer(*args, **kwargs)
-
-    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        return self._layer.compute_output_spec(*args, **kwargs)
 
 
 def _stand_ins(layer: Any, smaller: Any) -> list[tuple[Any, Any, _Places]]:
