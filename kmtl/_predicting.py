@@ -13,7 +13,12 @@ from kmtl._prepare import (
     check_one_batch,
     prepare_inputs,
 )
-from kmtl._rows_of_one_task import OwnTasks, names_of_rows, positions_of
+from kmtl._rows_of_one_task import (
+    OwnTasks,
+    check_rows_at_hand,
+    names_of_rows,
+    positions_of,
+)
 from kmtl._typing import ByTask
 from kmtl.data import Feed, check_ends
 from kmtl.data._inputs import rows_of
@@ -42,8 +47,9 @@ class Predicting(LossView):
                 they are named here.
             task: The task of each row, where one is asked for: names, one a row, the
                 name of a column of the frame `x` that holds them, or one name for all
-                rows. Only the towers, gates and heads of these tasks are computed,
-                unless tasks read each other's. `x` is then a frame or arrays.
+                rows, even if a column has it too. Only the towers, gates and heads of
+                these tasks are computed, unless tasks read each other's. `x` is then a
+                frame or arrays, without `steps`.
             **arguments: `batch_size`, `verbose`, `steps`, `callbacks`, as in Keras.
 
         Returns:
@@ -84,8 +90,9 @@ class Predicting(LossView):
     def _predict_own(
         self, x: Any, task: Any, *, batch_size: int | None = None, **arguments: Any
     ) -> dict[str, np.ndarray]:
+        check_rows_at_hand(x, batch_size, arguments)
         inputs = prepare_inputs(self, x)
-        names = names_of_rows(x, task, rows_of(inputs))
+        names = names_of_rows(self, x, task, rows_of(inputs))
         own = OwnTasks(self, inputs, positions_of(self, names))
         batches = own.batches(32 if batch_size is None else batch_size)
         return own.split(super().predict(batches, **arguments))
@@ -128,7 +135,8 @@ class Predicting(LossView):
                 "`probabilities` must be False with `task`: the classes of tasks "
                 "differ. Received: True. Use `predict(x, task=...)`."
             )
-        names = names_of_rows(x, task, self._count_rows(x))
+        check_rows_at_hand(x, arguments.get("batch_size"), arguments)
+        names = names_of_rows(self, x, task, self._count_rows(x))
         predictions = self.predict(x, task=names, **arguments)
         return own_predictions_frame(tasks, predictions, names, index=index)
 

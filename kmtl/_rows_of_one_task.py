@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from kmtl._checks import did_you_mean, shorten
+from kmtl._checks import check_positive_integer, did_you_mean, shorten
 from kmtl._training import Trainer
+from kmtl.data import Source
 from kmtl.data._task_column import name_of
 
 
@@ -51,26 +52,32 @@ def _packed_order(model: Trainer) -> list[int]:
     return [i for group in model.outputs_layer.groups for i in group.indices]
 
 
-def names_of_rows(x: Any, task: Any, rows: int) -> np.ndarray:
+def names_of_rows(model: Trainer, x: Any, task: Any, rows: int) -> np.ndarray:
     """Returns the name of the task of each row, `(rows,)`.
 
     Args:
+        model: The model.
         x: Inputs, of which `task` may name a column.
-        task: The name of one task, of a column of the frame `x`, or a name a row.
+        task: The name of one task, of a column of the frame `x`, or a name a row. A
+            frame may hold the labels of a task under its name: the name is the task's.
         rows: How many rows there are.
 
     Raises:
         ValueError: If there are more or fewer names than rows.
     """
     if isinstance(task, str):
+        is_task = task in {known.name for known in model.outputs_layer.tasks}
         is_column = isinstance(x, pd.DataFrame) and task in x.columns
-        task = x[task] if is_column else [task] * rows
-    codes, values = pd.factorize(np.asarray(task), use_na_sentinel=False)
-    if codes.shape != (rows,):
+        task = x[task] if is_column and not is_task else [task] * rows
+    named = np.asarray(task)
+    if named.shape != (rows,):
+        several = {1: f"{named.size} names"}.get(named.ndim, f"shape={named.shape}")
+        received = several if named.ndim else repr(task)
         raise ValueError(
             f"`task` must name a task, a column of `x` or a task for each of {rows} "
-            f"rows. Received: {len(codes)} names."
+            f"rows. Received: {received}."
         )
+    codes, values = pd.factorize(named, use_na_sentinel=False)
     return np.array([name_of(value) for value in values], dtype=object)[codes]
 
 
@@ -90,6 +97,32 @@ def positions_of(model: Trainer, names: np.ndarray) -> np.ndarray:
                 f"{did_you_mean(name, predicted)} Tasks: {shorten(predicted)}."
             )
     return np.array([predicted[name] for name in found], "int32")[codes]
+
+
+def check_rows_at_hand(x: Any, batch_size: Any, arguments: dict[str, Any]) -> None:
+    """Raises for data and arguments that do not go with the tasks of rows.
+
+    Args:
+        x: Inputs.
+        batch_size: Rows a batch, or `None`.
+        arguments: Others of `predict`.
+
+    Raises:
+        TypeError: If the rows are not in memory.
+        ValueError: If not all of them are asked for, or the size is wrong.
+    """
+    if isinstance(x, (Source, tf.data.Dataset)):
+        raise TypeError(
+            "`task` belongs to the rows of a frame, an array or a dict of arrays. "
+            f"Received: `task` with x={type(x).__name__}. Predict it part by part."
+        )
+    if arguments.get("steps") is not None:
+        raise ValueError(
+            "`steps` must come without `task`: rows are put in the order of their "
+            f"tasks. Received: steps={arguments['steps']!r}. Predict fewer rows."
+        )
+    if batch_size is not None:
+        check_positive_integer(batch_size, "batch_size")
 
 
 class OwnTasks:

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 from small import FEATURES, build, some_inputs, some_labels, some_tasks
 
 import kmtl
@@ -122,6 +123,61 @@ def test_training_is_the_same_with_copies_of_any_keras_model():
     assert_trains_as_if_whole(APART["Soft"], trunk=trunk)
 
 
+def test_copies_of_a_model_of_images_are_told_from_slices():
+    images = np.random.default_rng(0).random((30, 4, 4, 1), dtype="float32")
+    trunk = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten()])
+    trunk.add(keras.layers.Dense(8))
+    model = some_model(APART["Soft"], trunk=trunk, inputs=(4, 4, 1))
+    every = model.predict(images, verbose=0)
+    own = model.predict(images, task="price", verbose=0)
+    np.testing.assert_allclose(own["price"], every["price"], rtol=1e-4, atol=1e-6)
+
+
+def test_copies_of_a_model_of_several_inputs_are_computed_alone():
+    left, right = keras.Input((FEATURES,), name="left"), keras.Input((2,), name="right")
+    joined = keras.layers.Dense(8)(keras.layers.Concatenate()([left, right]))
+    inputs = {"left": left, "right": right}
+    trunk = keras.Model(inputs, joined)
+    model = some_model(APART["Soft"], trunk=trunk, inputs=dict(inputs))
+    x = {"left": X, "right": X[:, :2]}
+    every = model.predict(x, verbose=0)
+    own = model.predict(x, task="price", verbose=0)
+    np.testing.assert_allclose(own["price"], every["price"], rtol=1e-4, atol=1e-6)
+
+
+def _needs_labels_above_0(labels, outputs):
+    return keras.ops.mean(keras.ops.sqrt(labels) * keras.ops.sqrt(outputs), axis=-1)
+
+
+def test_a_loss_sees_no_numbers_of_other_tasks():
+    loss = _needs_labels_above_0
+    tasks = [
+        kmtl.RegressionTask("below", standardize=False),
+        kmtl.RegressionTask("above", standardize=False, loss=loss),
+    ]
+    model = alone(build(tasks, head_units=(4,)))
+    model.get_layer("head_0_out").bias.assign([[-9.0], [9.0]])
+    data = {"below": (X, -np.ones(30)), "above": (X, np.ones(30))}
+    model.fit(sample_tasks(data, batch_size=20), verbose=0)
+    assert all(np.isfinite(values).all() for values in weights(model))
+
+
+def test_the_auc_is_that_of_all_rows():
+    tasks = [kmtl.BinaryTask("a"), kmtl.BinaryTask("b")]
+    x = np.random.default_rng(0).normal(size=(400, FEATURES)).astype("float32")
+    y = (x[:, 0] + x[:, 1] > 0).astype(float)
+    sampler = sample_tasks({"a": (x, y), "b": (x, 1 - y)}, batch_size=100)
+    logs = []
+    for make in (alone, whole):
+        model = make(build(tasks, optimizer=keras.optimizers.SGD(0.0)))
+        # Logits far from 0, close to each other.
+        model.get_layer("head_0_out").bias.assign([[-90.0], [90.0]])
+        history = model.fit(sampler, validation_data=sampler, verbose=0)
+        logs.append(history.history)
+    for name, expected in logs[1].items():
+        np.testing.assert_allclose(logs[0][name], expected, atol=2e-4, err_msg=name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", MIXED)
 def test_tasks_that_read_each_other_are_computed_whole(way):
@@ -129,6 +185,10 @@ def test_tasks_that_read_each_other_are_computed_whole(way):
     model.fit(sample_tasks(DATA, batch_size=20), verbose=0)
     assert model.own_slices() is None
     assert_predicts_as_if_whole(model)
+
+
+def test_tasks_of_a_branch_are_predicted_by_its_slice():
+    assert_predicts_as_if_whole(some_model(APART["Branched"]))
 
 
 @pytest.mark.slow
@@ -161,6 +221,7 @@ def test_one_task_may_be_asked_for(model):
     np.testing.assert_allclose(one["price"], every["price"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_column_of_a_frame_may_name_the_tasks():
     tasks = [kmtl.RegressionTask("1"), kmtl.RegressionTask("2")]
     frame = pd.DataFrame({"hours": [1.0, 2.0, 3.0], "1": [1.0, 2.0, None], "2": 3.0})
@@ -178,6 +239,8 @@ def test_a_column_of_a_frame_may_name_the_tasks():
         ("buyy", "unknown task. Received: 'buyy'. Did you mean 'buy'"),
         (["buy"] * 3, "a task for each of 30 rows. Received: 3 names"),
         (["buy"] * 29 + [None], "unknown task. Received: 'nan'"),
+        (5, "a task for each of 30 rows. Received: 5"),
+        ([["buy"]] * 30, r"a task for each of 30 rows. Received: shape=\(30, 1\)"),
     ],
 )
 def test_a_wrong_task_is_named(model, task, message):
@@ -185,11 +248,35 @@ def test_a_wrong_task_is_named(model, task, message):
         model.predict(X, task=task, verbose=0)
 
 
+def test_a_column_of_labels_does_not_hide_its_task():
+    frame = pd.DataFrame({"hours": [1.0, 2.0, 3.0], "score": [1.0, 2.0, 4.0]})
+    model = kmtl.build_mtl_model(frame, [kmtl.RegressionTask("score")])
+    own = model.predict_frame(frame, task="score", verbose=0)
+    expected = model.predict_frame(frame, verbose=0)["score"]
+    np.testing.assert_allclose(own["prediction"], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("predict", ["predict", "predict_frame"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": 1}, "`steps` must come without `task`"),
+        ({"batch_size": 0}, "`batch_size` must be a positive integer"),
+        ({"x": tf.data.Dataset.from_tensors(X)}, "`task` belongs to the rows of a fr"),
+    ],
+    ids=["steps", "batch_size", "dataset"],
+)
+def test_what_does_not_go_with_tasks_of_rows(model, predict, arguments, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        getattr(model, predict)(**{"x": X, "task": "buy", "verbose": 0, **arguments})
+
+
 def test_probabilities_are_refused_in_a_frame_of_own_tasks(model):
     with pytest.raises(ValueError, match="must be False with `task`"):
         model.predict_frame(X, task="buy", probabilities=True)
 
 
+@pytest.mark.slow
 def test_a_wide_table_of_one_label_a_row_is_trained_the_same():
     labels = {t: np.where(t == OWNERS, LABELS[t], np.nan) for t in TASKS}
     model, twin = alone(some_model(APART["Hard"])), whole(some_model(APART["Hard"]))

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from kmtl._parts import Parts
 from kmtl._training._graph import Graph
+from kmtl._training._losses_of_calls import may_add_loss
 from kmtl._training._own_layers import AsItIs, OneSlice, OwnSlice, Rows
 from kmtl._training._row_groups import RowGroups
 from kmtl._typing import Tensor
@@ -20,7 +21,6 @@ from kmtl.layers import (
     Representation,
     StackedLayer,
     TakeTasks,
-    TaskModel,
     UnfoldTasks,
 )
 from kmtl.layers._by_slice import works_by_slice
@@ -84,7 +84,10 @@ class OwnSlices:
         return list(logits) if isinstance(logits, (list, tuple)) else [logits]
 
     def spread(self, own: Sequence[Tensor], tasks: Tensor) -> list[Tensor]:
-        """Puts logits in the places of the rows' tasks, with zeros for all others.
+        """Puts logits in the places of the rows' tasks, beside those of other rows.
+
+        A task gets logits of its own in all rows, if it has rows: metrics may look at
+        how they are spread.
 
         Args:
             own: What `logits` returned.
@@ -95,8 +98,10 @@ class OwnSlices:
         """
         spread = []
         for group, logits in zip(self._layer.groups, own, strict=True):
+            rows = tf.gather(_in_turn(tasks, len(self._layer.tasks)), group.indices)
+            others = tf.gather(logits[:, 0], tf.transpose(rows))
             is_own = tasks[:, None] == tf.constant(group.indices, tasks.dtype)
-            spread.append(tf.where(is_own[..., None], logits, tf.zeros_like(logits)))
+            spread.append(tf.where(is_own[..., None], logits, others))
         return spread
 
     def _counterpart(self, layer: Any) -> Any:
@@ -154,7 +159,7 @@ class _Search:
         if not is_own and not self._parts_tasks(operation):
             return True
         is_folded = any(id(tensor) in self._folded for tensor in inputs)
-        if not (is_folded or self._keeps_apart(operation)) or _may_add_loss(operation):
+        if not (is_folded or self._keeps_apart(operation)) or may_add_loss(operation):
             return False
         if isinstance(operation, SlicewiseLayer):
             self.weights += operation.weights
@@ -188,14 +193,15 @@ class _Search:
         return tuple(names) in self._branches or set(names) <= set(self._names)
 
 
-def _may_add_loss(operation: Any) -> bool:
-    """Whether a call may add to the losses of a layer, which none would clear."""
-    if isinstance(operation, TaskModel):
-        return bool(operation.template.losses)
-    if isinstance(operation, keras.layers.Layer):
-        return operation.activity_regularizer is not None
-    return False
-
-
 def _has_moving_state(layer: Any) -> bool:
     return bool(layer.non_trainable_weights) and not isinstance(layer, Coupling)
+
+
+def _in_turn(tasks: Tensor, count: int) -> Tensor:
+    """For each row one of each task, its rows again and again, `(tasks, rows)`."""
+    total = tf.size(tasks)
+    sizes = tf.math.unsorted_segment_sum(tf.ones_like(tasks), tasks, count)
+    starts = tf.cumsum(sizes, exclusive=True)[:, None]
+    turn = tf.range(total) % tf.maximum(sizes, 1)[:, None]
+    places = tf.minimum(starts + turn, total - 1)
+    return tf.gather(tf.argsort(tasks, stable=True), places)

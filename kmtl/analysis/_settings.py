@@ -13,7 +13,6 @@ from kmtl.features import TabularFeatures
 
 _OF_KERAS = (
     keras.Layer,
-    keras.losses.Loss,
     keras.optimizers.Optimizer,
     keras.regularizers.Regularizer,
 )
@@ -46,6 +45,9 @@ def _text(value: Any) -> str:
     """Returns the `repr` of a value without addresses, or its settings."""
     if isinstance(value, _OF_KERAS):
         return _text_of_keras(value)
+    if isinstance(value, keras.losses.Loss):
+        # The settings of `Huber` lack its delta, the `repr` of own losses has none.
+        return f"{_without_addresses(repr(value))} {_text_of_keras(value)}"
     if isinstance(value, TabularFeatures):
         return json.dumps(value.get_config())
     if isinstance(value, (list, tuple)):

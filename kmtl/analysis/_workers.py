@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import pickle
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
@@ -70,6 +71,15 @@ def _start(threads: int, float_type: str, policy: str) -> None:
     os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
     keras.config.set_floatx(float_type)
     keras.config.set_dtype_policy(policy)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this process if the first one was killed: it would wait for work forever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _train(path: Path, run: Run) -> Record:

@@ -1,5 +1,7 @@
 """`kmtl.compare` trains and measures what it says."""
 
+import json
+
 import keras
 import numpy as np
 import pandas as pd
@@ -16,8 +18,12 @@ from comparing import (
 
 import kmtl
 from kmtl.analysis._baselines import Network, of_parameters, parameters
+from kmtl.analysis._resume import Log
 from kmtl.analysis._rows import Rows, alone
-from kmtl.analysis._runs import metrics_to_compare
+from kmtl.analysis._runs import Study, metrics_to_compare
+from kmtl.analysis._settings import _text
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +59,49 @@ def test_a_comparison_goes_on_where_it_stopped(found, folder, tmp_path):
     assert len(again) == len(lines)
 
 
+@pytest.mark.usefixtures("found")
+def test_two_lines_that_became_one_are_trained_again(folder, tmp_path):
+    kept = (folder / "runs.jsonl").read_text()
+    settings, first, second = kept.splitlines()[:3]
+    file = tmp_path / "runs.jsonl"
+    file.write_text(f"{settings}\n{first[:-30]}{second}\n{second}\n")
+    log = Log(tmp_path, json.loads(settings))
+    assert len(log.finished) == 1
+    assert file.read_text() == f"{settings}\n{second}\n"
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
+
+
+@pytest.mark.parametrize(
+    "build_with",
+    [
+        keras.layers.Dense,
+        lambda units: [keras.layers.Dense(units), keras.layers.Dropout(0.1)],
+        lambda units: kmtl.sharing.Soft(kmtl.regularizers.MeanL2(units)),
+        lambda units: kmtl.RegressionTask("a", loss=kmtl.losses.Pinball(1 / units)),
+        lambda units: kmtl.RegressionTask("a", loss=keras.losses.Huber(units)),
+        lambda units: keras.optimizers.SGD(1 / units),
+    ],
+)
+def test_settings_are_told_apart_and_counted_names_are_not(build_with):
+    assert _text(build_with(4)) == _text(build_with(4))
+    assert _text(build_with(4)) != _text(build_with(5))
+
+
+def test_a_learning_rate_that_diverges_is_not_chosen(monkeypatch):
+    def fit(*arguments):
+        _, _, tasks, parts, rate, _ = arguments
+        if rate > 1:
+            raise FloatingPointError("not finite")
+        return 0.5, 3, build(parts[0].x, tasks, 0)
+
+    monkeypatch.setattr(Study, "_fit", fit)
+    monkeypatch.setattr(Study, "_values", lambda *_: {"price": 1.0, "sold": 1.0})
+    runs = compare(seeds=1, learning_rates=[1e30, 0.1]).runs
+    assert runs["epochs"].eq(3).all()
+    with pytest.raises(FloatingPointError, match="not finite"):
+        compare(seeds=1, learning_rates=[1e30])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -76,14 +125,12 @@ def test_each_seed_has_a_split_of_its_own_unless_rows_are_given(found):
     assert found.overlap == pytest.approx(0.25)
 
 
-@pytest.mark.slow
 def test_small_models_are_those_of_the_builder_for_them():
     found = compare(build_small=build_small, seeds=1)
     sizes = found.runs.groupby("model")["parameters"].first()
     assert sizes["equal parameters"] < sizes["equal width"] < sizes["multi-task"]
 
 
-@pytest.mark.slow
 def test_one_task_gains_exactly_nothing():
     x, y = some_rows()
     found = compare((x, {"price": y["price"]}), TASKS[:1])
@@ -91,7 +138,6 @@ def test_one_task_gains_exactly_nothing():
     assert found.verdicts == {"price": "no difference"}
 
 
-@pytest.mark.slow
 def test_values_are_what_the_best_epoch_has_on_the_test_rows():
     parts = {"valid": some_rows(30, seed=1), "test": some_rows(30, seed=2)}
     found = compare(seeds=1, epochs=2, **parts)
@@ -120,7 +166,6 @@ def test_a_metric_that_may_be_good_either_way_is_refused():
         metrics_to_compare(model, {})
 
 
-@pytest.mark.slow
 def test_learning_rates_are_chosen_by_the_validation_loss():
     best = compare(seeds=1, learning_rates=[0.1])
     both = compare(seeds=1, learning_rates=[1e-9, 0.1])
@@ -172,7 +217,6 @@ def test_layers_that_are_given_do_not_go_on_with_their_weights():
     assert all(first is not weight for weight in trunk.weights)
 
 
-@pytest.mark.slow
 def test_progress_is_said_before_it_starts(capsys):
     compare(seeds=1, verbose=True)
     printed = capsys.readouterr().out
@@ -239,7 +283,6 @@ def test_auc_needs_both_classes_to_test_on():
         compare(test=(x, y))
 
 
-@pytest.mark.slow
 def test_an_error_names_the_task_and_the_seed():
     with pytest.raises(
         RuntimeError, match="equal width model of task 'sold' with seed 1"
@@ -247,13 +290,11 @@ def test_an_error_names_the_task_and_the_seed():
         compare(build=break_down)
 
 
-@pytest.mark.slow
 def test_processes_give_what_one_gives(found):
     with_two = compare(jobs=2)
     pd.testing.assert_frame_equal(values_of(with_two), values_of(found))
 
 
-@pytest.mark.slow
 def test_an_error_in_a_process_names_the_task_and_the_seed():
     with pytest.raises(
         RuntimeError, match="equal width model of task 'sold' with seed 1"
@@ -280,14 +321,12 @@ def compare_related(groups, rows, trunk):
     )
 
 
-@pytest.mark.slow
 def test_tasks_with_one_function_and_few_rows_should_share():
     found = compare_related((4,), rows=300, trunk=kmtl.trunks.MLP([32]))
     assert (found.delta_m["low"] > 0).all()
     assert set(found.verdicts.values()) <= {"share", "no difference"}
 
 
-@pytest.mark.slow
 def test_unrelated_tasks_should_not_share_a_narrow_trunk():
     narrow = keras.layers.Dense(5, activation="relu")
     found = compare_related((1, 1, 1), rows=1000, trunk=narrow)

@@ -127,6 +127,12 @@ def test_what_does_not_vary_or_is_no_number_has_none():
     np.testing.assert_array_equal(found.isna(), expected)
 
 
+def test_what_varies_only_where_the_other_has_no_label_has_none():
+    model = kmtl.build_mtl_model((2,), [RegressionTask("a"), RegressionTask("b")])
+    y = {"a": [0.1] * 7 + [5.3], "b": [*range(7), np.nan]}
+    assert np.isnan(label_correlation(model, None, y).correlation.loc["a", "b"])
+
+
 def test_it_needs_no_shared_weights():
     tasks = [BinaryTask("a"), BinaryTask("b")]
     soft = kmtl.sharing.Soft()

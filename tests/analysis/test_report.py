@@ -11,6 +11,8 @@ import pytest
 import kmtl
 from kmtl.analysis import report
 
+pytestmark = pytest.mark.slow
+
 EVIL = "<script>alert(1)</script>"
 VOID = {"meta", "path", "rect", "line", "use", "image", "br", "col"}
 

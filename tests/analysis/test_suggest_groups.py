@@ -11,7 +11,14 @@ import pytest
 
 import kmtl
 from kmtl.analysis import suggest_groups
-from kmtl.analysis._group_search import _exact, _searched, _with_helpers, gains_in
+from kmtl.analysis._group_search import (
+    _best_elsewhere,
+    _exact,
+    _flipped,
+    _searched,
+    _with_helpers,
+    gains_in,
+)
 
 PUBLISHED = json.loads(
     (Path(__file__).parents[1] / "data" / "tag_affinities.json").read_text()
@@ -264,3 +271,17 @@ def test_wrong_arguments_are_refused(frame, options, message):
 def test_what_is_no_frame_is_refused():
     with pytest.raises(TypeError, match="must be what `task_affinity` returns"):
         suggest_groups(np.eye(2), groups=2)
+
+
+def test_a_change_of_a_group_is_worth_what_it_is_anew():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(6, 6)) * ~np.eye(6, dtype=bool)
+    members = rng.random((3, 6)) < 0.5
+    elsewhere = _best_elsewhere(gains_in(values, members, 0.1))
+    for group in range(3):
+        found = _flipped(values, members[group], elsewhere[group], 0.1)
+        for task in range(6):
+            changed = members.copy()
+            changed[group, task] ^= True
+            expected = gains_in(values, changed, 0.1).max(axis=0).sum()
+            np.testing.assert_allclose(found[task], expected)

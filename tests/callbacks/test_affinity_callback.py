@@ -10,6 +10,9 @@ from small import build, evaluate, fit, some_inputs
 import kmtl
 from kmtl import BinaryTask
 from kmtl.callbacks import GradientConflict, TaskAffinity
+from kmtl.metrics._affinity_record import AffinityRecord
+
+pytestmark = pytest.mark.slow
 
 X = some_inputs(12)
 RATE = 0.5
@@ -71,6 +74,24 @@ def test_a_step_is_as_long_as_the_loss_weight_and_the_step_size_say():
     assert weighted["b"].notna().tolist() == [True, False, True]
 
 
+def test_a_mean_is_over_the_steps_in_which_a_pair_was_seen():
+    record, nan = AffinityRecord(["a", "b"]), np.nan
+    for step in ([[1.0, nan], [nan, 2.0]], [[3.0, 4.0], [nan, nan]]):
+        record.update_state(keras.ops.convert_to_tensor(step, "float32"))
+    np.testing.assert_array_equal(record.result(), [[2.0, 4.0], [nan, 2.0]])
+
+
+def loss_below_zero(true, predicted):
+    return keras.ops.mean(keras.ops.square(true - predicted), axis=-1) - 5.0
+
+
+def test_a_step_that_lowers_a_loss_below_zero_helps():
+    tasks = [kmtl.RegressionTask("a", loss=loss_below_zero, metrics=[])]
+    y = {"a": three_labels()["a"]}
+    frame = record(model_of(tasks), y, step_size=0.01).affinity[-1]
+    assert frame.loc["a", "a"] > 0
+
+
 def noisy(**options):
     """A model with random numbers and moving averages, and an optimizer with both."""
 
@@ -99,7 +120,6 @@ def test_training_is_what_it_is_without():
     assert_same_training(noisy(), noisy(), [TaskAffinity(every=2)])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("method", ["FixedWeights", "FAMO", "UPGrad"])
 def test_traced_training_is_what_it_is_without(method):
     models = [noisy(balancing=getattr(kmtl.balancing, method)()) for _ in range(2)]
@@ -110,7 +130,6 @@ def test_traced_training_is_what_it_is_without(method):
     )
 
 
-@pytest.mark.slow
 def test_traced_values_are_those_of_eager_mode():
     y, eager, traced = three_labels(), noisy(), noisy()
     traced.compile(run_eagerly=False)
@@ -134,7 +153,6 @@ def test_a_pair_that_is_never_labelled_together_is_nan():
     np.testing.assert_array_equal(affinity.affinity[-1].isna(), expected)
 
 
-@pytest.mark.slow
 def test_epochs_are_apart_and_only_some_steps_are_measured():
     y, options = three_labels(), {"batch_size": 4}
     both = record(model_of(), y, epochs=2, **options)
@@ -165,7 +183,6 @@ def test_towers_that_others_read_are_moved_too():
     assert (np.abs(frame) > 0).all(axis=None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Branched", "CGC", "FiLM", "MMoE", "MTAN", "PLE"])
 def test_every_sharing_with_shared_weights(name):
     trunk = kmtl.trunks.MLP([8, 8])
@@ -176,7 +193,6 @@ def test_every_sharing_with_shared_weights(name):
     assert (np.diag(frame) > 0).all()
 
 
-@pytest.mark.slow
 def test_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     try:

@@ -115,6 +115,12 @@ def test_nan_never_wins_not_even_in_the_first_epoch(model):
     np.testing.assert_array_equal(logs["val_combined_score"], expected)
 
 
+def test_what_has_no_weight_may_be_nan():
+    assert CombinedScore({"buy_auc": 0.0, "price_mae": 2.0}).weights == {
+        "price_mae": 2.0
+    }
+
+
 def test_one_metric_that_is_nan_makes_the_number_nan(model):
     y = {**Y, "buy": np.ones(8)}
     scores = [CombinedScore(NAMES), CombinedScore(NAMES, worst=True, name="worst")]

@@ -12,6 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import kmtl
 from kmtl.callbacks import CombinedScore, GradientConflict, TaskBoard
 
+pytestmark = pytest.mark.slow
+
 X = some_inputs(8)
 TASKS = [kmtl.BinaryTask("a"), kmtl.BinaryTask("a_b"), kmtl.RegressionTask("price")]
 Y = {**some_labels(TASKS, 8), "a_b": np.full(8, np.nan)}

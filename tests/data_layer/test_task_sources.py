@@ -169,6 +169,7 @@ def test_rows_come_in_their_order_in_evaluation(model, folder):
     pd.testing.assert_frame_equal(found, WIDE[["kind", "row"]])
 
 
+@pytest.mark.slow
 def test_files_train_and_validate(folder):
     model = build()
     sampler = sample_tasks(sources(folder), "sqrt", batch_size=12)
