@@ -188,7 +188,8 @@ def test_tasks_that_read_each_other_are_computed_whole(way):
 
 
 def test_tasks_of_a_branch_are_predicted_by_its_slice():
-    assert_predicts_as_if_whole(some_model(APART["Branched"]))
+    groups = [["colour"], ["price", "buy"], ["click"]]
+    assert_predicts_as_if_whole(some_model(sharing.Branched(groups=groups)))
 
 
 @pytest.mark.slow
@@ -281,7 +282,8 @@ def test_a_wide_table_of_one_label_a_row_is_trained_the_same():
     labels = {t: np.where(t == OWNERS, LABELS[t], np.nan) for t in TASKS}
     model, twin = alone(some_model(APART["Hard"])), whole(some_model(APART["Hard"]))
     for each in (model, twin):
-        each.fit(X, labels, batch_size=10, shuffle=False, verbose=0)
+        given = {"sample_weight": X[:, 0] ** 2, "class_weight": {"buy": {1: 3.0}}}
+        each.fit(X, labels, batch_size=10, shuffle=False, verbose=0, **given)
     for ours, theirs in zip(weights(model), weights(twin), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 

@@ -94,6 +94,8 @@ class Rows:
         labels = self.labels([task])[task.name]
         if task.only_if is not None:
             counts = ~np.isnan(self.counting(tasks)[task.name])
+            if isinstance(labels, np.ndarray):
+                labels = labels.ravel()  # `(rows, 1)` is fine as labels
             labels = pd.Series(labels).where(counts).set_axis(self._index())
         if self.y is not None:
             return Rows(self.x, {task.name: labels})

@@ -188,6 +188,11 @@ def test_a_task_alone_has_no_conditions():
     kept = Rows(frame).alone(buy, [click, buy, product]).x
     assert [*kept.columns] == ["buy", "age"]
     np.testing.assert_equal(kept["buy"].to_numpy("float64"), [np.nan, 0, 1])
+    columns = {n: frame[[n]].to_numpy() for n in ("click", "buy")} | {
+        "both": frame["b"]
+    }
+    kept = Rows(np.zeros((3, 2)), columns).alone(buy, [click, buy, product]).y
+    np.testing.assert_equal(kept["buy"].to_numpy("float64"), [np.nan, 0, 1])
 
 
 def test_networks_are_as_wide_as_their_weights_together_allow():

@@ -1,11 +1,13 @@
 """Which models compute rows of one task each by the slices of that alone."""
 
 import keras
+import numpy as np
 import pytest
 from small import FEATURES, build, some_tasks
 
 import kmtl
 from kmtl import sharing
+from kmtl._rows_of_one_task import with_tasks
 from kmtl.balancing import PCGrad
 
 SOFT = sharing.Soft(kmtl.regularizers.MeanL2(0.1))
@@ -60,6 +62,21 @@ def trains_and_measures_alone(model):
 def test_training_needs_no_more_than_own_slices(options, expected):
     model = build(some_tasks(), **{"sharing": SOFT, **options})
     assert trains_and_measures_alone(model) == expected
+
+
+def test_a_model_that_is_distilled_is_computed_whole():
+    model = build([kmtl.BinaryTask("old")])
+    larger = kmtl.add_task(model, kmtl.BinaryTask("new"), train="all", distill=1.0)
+    assert trains_and_measures_alone(larger) == [False, False]
+
+
+def test_rows_with_labels_of_several_tasks_have_no_task():
+    model = build([kmtl.BinaryTask("a"), kmtl.BinaryTask("b")], head_units=(4096,))
+    assert model.gains_by_own_slices()
+    labels = np.array([[1.0, np.nan], [np.nan, 0.0], [np.nan, np.nan]])
+    assert with_tasks(model, {"labels": [labels]})["tasks"].tolist() == [0, 1, 0]
+    labels[1] = 1.0
+    assert "tasks" not in with_tasks(model, {"labels": [labels]})
 
 
 def test_an_encoder_that_rests_is_trained_whole():

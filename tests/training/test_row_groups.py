@@ -52,6 +52,14 @@ def test_rows_of_one_task_are_one_group():
     assert (groups.owners.numpy().tolist(), int(groups.size)) == ([2], 7)
 
 
+def test_tasks_of_nearly_as_many_rows_have_a_group_each():
+    groups = RowGroups.of(
+        tf.constant([0] * 9 + [1] * 2 + [2] * 4 + [3]), 4, is_static=False
+    )
+    assert (groups.owners.numpy().tolist(), int(groups.size)) == ([0, 1, 2, 3], 9)
+    assert bool(groups.is_one_each)
+
+
 def test_no_rows_make_no_groups(is_static):
     groups = RowGroups.of(tf.zeros([0], "int32"), 4, is_static=is_static)
     assert groups.rows.shape == (0,)
