@@ -58,6 +58,7 @@ class Forward(Parts):
     _objective: Any = None  # set by `compile`
     _task_gradients: TaskGradients | None = None
     _own_slices: OwnSlices | None = None
+    _has_searched_own_slices = False
 
     @property
     def _reads_tape_often(self) -> bool:
@@ -78,8 +79,9 @@ class Forward(Parts):
 
         To be called before a step is traced: layers cannot be called anew inside one.
         """
-        if self._own_slices is None:
+        if not self._has_searched_own_slices:
             self._own_slices = OwnSlices.of(self)
+            self._has_searched_own_slices = True
         return self._own_slices
 
     def gains_by_own_slices(self) -> bool:
