@@ -62,6 +62,8 @@ def is_absolute(metric: str) -> bool:
 
     So they are for the known scores whose best value is 1, such as AUC, accuracy,
     correlation and R2: half of an AUC is worth nothing, so a share of it says nothing.
+    They are known by the names that Keras gives them; under a name of its own a score
+    counts as any other metric.
     """
     return metric in _SCORES
 

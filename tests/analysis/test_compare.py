@@ -337,3 +337,10 @@ def test_unrelated_tasks_should_not_share_a_narrow_trunk():
     found = compare_related((1, 1, 1), rows=1000, trunk=narrow)
     assert found.delta_m.loc["equal width", "high"] < 0
     assert "share" not in found.verdicts.values()
+
+
+def test_a_file_is_no_folder(tmp_path):
+    file = tmp_path / "runs.jsonl"
+    file.touch()
+    with pytest.raises(ValueError, match="must name a folder. Received: a file"):
+        Log(file, {})
