@@ -47,36 +47,21 @@ def prepare(
     `whole` says that these are all rows, not one batch of them; `feed` how the rows of
     a source are fed.
     """
+    weights = {"sample_weight": sample_weight, "class_weight": class_weight}
     if isinstance(x, Source):
-        if y is not None:
-            raise ValueError(
-                "`y` must be columns of the source `x`. Received: a source and `y`."
-            )
-        stream = SourceStream(
-            x,
-            _adapter(model),
-            feed or Feed(),
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            training=training,
-        )
-        return _of_own_tasks(model, x, stream.dataset()), None
+        feed = feed or Feed()
+        return _source_batches(model, x, y, feed, training=training, **weights), None
     if isinstance(x, TaskSampler):
         x.check_arguments(y, {})
         errors = (feed or Feed()).errors
-        weights = {"sample_weight": sample_weight, "training": training}
+        given = {"sample_weight": sample_weight, "training": training}
         return prepare_sampler(
-            model, x.in_order(), Epoch(), errors=errors, **weights
+            model, x.in_order(), Epoch(), errors=errors, **given
         ), None
     if not isinstance(x, tf.data.Dataset):
         _refuse_generators(x)
         inputs, packed = _adapter(model).batch(
-            x,
-            y,
-            sample_weight=sample_weight,
-            class_weight=class_weight,
-            training=training,
-            whole=whole,
+            x, y, training=training, whole=whole, **weights
         )
         return _as_tensors(inputs), with_tasks(model, packed) if whole else packed
     if y is not None or sample_weight is not None:
@@ -90,13 +75,18 @@ def prepare(
     return packed, None
 
 
-def _of_own_tasks(
-    model: Trainer, source: Source, dataset: tf.data.Dataset
+def _source_batches(
+    model: Trainer, source: Source, y: Any, feed: Feed, **options: Any
 ) -> tf.data.Dataset:
-    """Adds the task of each row where those of a source have one task each."""
+    """Returns packed batches, with the task of each row where each has one."""
+    if y is not None:
+        raise ValueError(
+            "`y` must be columns of the source `x`. Received: a source and `y`."
+        )
+    batches = SourceStream(source, _adapter(model), feed, **options).dataset()
     columns = {task.column for task in model.outputs_layer.tasks}
     is_pivoted = isinstance(source, PivotedSource) and columns <= set(source.names)
-    return add_tasks(model, dataset) if is_pivoted else dataset
+    return add_tasks(model, batches) if is_pivoted else batches
 
 
 def prepare_sampler(
