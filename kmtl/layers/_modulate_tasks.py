@@ -52,9 +52,6 @@ class ModulateTasks(SlicewiseLayer, SharingWeights):
         self.gamma = self.add_stack("gamma", (input_shape[-1],), "ones")
         self.beta = self.add_stack("beta", (input_shape[-1],), "zeros")
 
-    def call(self, inputs: Tensor) -> Tensor:
-        return self.apply_slices(inputs, self.weights)
-
     def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
         gamma, beta = (ops.cast(weight, self.compute_dtype) for weight in weights)
         return inputs * gamma + beta

@@ -119,6 +119,9 @@ class StackedLayer(keras.layers.Layer):
 class SlicewiseLayer(StackedLayer):
     """A stack whose slices each work on their own input, with their own weights."""
 
+    def call(self, inputs: Tensor) -> Tensor:
+        return self.apply_slices(inputs, self.weights)
+
     def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
         """Computes what `call` does in predictions, with slices of any number.
 

@@ -86,9 +86,6 @@ class TaskConv2D(SlicewiseLayer):
         if self.use_bias:
             self.bias = self.add_stack("bias", (self.filters,), "zeros")
 
-    def call(self, inputs: Tensor) -> Tensor:
-        return self.apply_slices(inputs, self.weights)
-
     def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
         kernel, *bias = (ops.cast(w, self.compute_dtype) for w in weights)
         if len(inputs.shape) == 4:

@@ -86,9 +86,6 @@ class TaskDense(SlicewiseLayer):
         if self.use_bias:
             self.bias = self.add_stack("bias", (self.units,), self.bias_initializer)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        return self.apply_slices(inputs, self.weights)
-
     def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
         # Three forms of one product, each the fastest for its shapes on a CPU.
         inputs = ops.cast(inputs, self.compute_dtype)  # integers are numbers too

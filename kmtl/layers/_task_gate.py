@@ -70,9 +70,6 @@ class TaskGate(SlicewiseLayer, SharingWeights):
         place_by_name = np.argsort(np.argsort(self.experts))
         return ops.take(draw(shape, dtype), place_by_name, axis=-1)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        return self.apply_slices(inputs, self.weights)
-
     def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
         kernel = ops.cast(weights[0], self.compute_dtype)
         inputs = ops.cast(inputs, self.compute_dtype)  # integers are numbers too

@@ -143,9 +143,6 @@ class TaskLayerNormalization(_TaskNormalization):
         super().__init__(tasks=tasks, **kwargs)
         self.epsilon = epsilon
 
-    def call(self, inputs: Tensor) -> Tensor:
-        return self.apply_slices(inputs, self.weights)
-
     def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
         inputs = ops.cast(inputs, self.gamma.dtype)
         mean, variance = ops.moments(inputs, -1, keepdims=True)
