@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -61,6 +61,12 @@ class TaskRows:
     y: Any
     sample_weight: Any
 
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        x = next(iter(self.x.values())) if isinstance(self.x, Mapping) else self.x
+        return len(x)
+
     def labels(self, adapter: Adapter) -> Any:
         """Returns the labels, found by the task in a model."""
         if self.y is not None:
@@ -83,32 +89,55 @@ class TaskRows:
                 training=reading.training,
             )
 
-    def encoded_labels(self, adapter: Adapter) -> np.ndarray:
+    def encoded_labels(self, adapter: Adapter, batches: int) -> np.ndarray:
         """Returns the labels as numbers, `(rows, ...)`, not standardised."""
+        del batches  # all are at hand
         names = [task.name for task in adapter.packer.tasks]
         with naming(self.task):
             encoded = adapter.packer.encode({self.task: self.labels(adapter)})
         return encoded[names.index(self.task)]
 
 
+class RowsOfTask(Protocol):
+    """The rows of one task, wherever they are."""
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has, `ENDLESS` if they do not end."""
+
+    def encoded_labels(self, adapter: Adapter, batches: int) -> np.ndarray:
+        """Returns labels as numbers, `(rows, ...)`; if endless, those of batches."""
+
+
+_Part = TypeVar("_Part", bound=RowsOfTask)
+
+
 @dataclass(frozen=True)
-class RowsInMemory:
+class RowsOfTasks(Generic[_Part]):
     """The rows of all tasks."""
 
-    parts: Sequence[TaskRows]
+    parts: Sequence[_Part]
 
     @property
     def sizes(self) -> dict[str, int]:
         """Rows by task name."""
-        return {part.task: count_rows(part) for part in self.parts}
+        return {part.task: part.rows for part in self.parts}
 
     def encoded_labels(
         self, adapter: Adapter, steps: int, tasks: Sequence[str]
     ) -> dict[str, np.ndarray]:
         """Returns labels of some tasks as numbers by task name, not standardised."""
-        del steps  # all are at hand
         parts = [part for part in self.parts if part.task in tasks]
-        return {part.task: part.encoded_labels(adapter) for part in parts}
+        return {part.task: part.encoded_labels(adapter, steps) for part in parts}
+
+
+@dataclass(frozen=True)
+class RowsInMemory(RowsOfTasks[TaskRows]):
+    """The rows of all tasks, in memory."""
 
     def reader(self, adapter: Adapter, schedule: Schedule, reading: Reading) -> Reader:
         """Encodes all rows once; batches are gathered from them by position."""
@@ -150,7 +179,7 @@ def read_rows(task: str, data: Any) -> TaskRows:
             f"Data of task {task!r} must be a DataFrame, (x, y), (x, y, sample_weight) "
             f"or a tf.data.Dataset. Received: {type(data).__name__}."
         )
-    if not count_rows(parts):
+    if not parts.rows:
         raise ValueError(
             f"Data of task {task!r} must hold at least one row. Received: none. Leave "
             "the task out to train without it."
@@ -168,12 +197,6 @@ def own_labels(task: str, y: Any) -> Any:
             f"Received: {shorten(y)}."
         )
     return y[task]
-
-
-def count_rows(parts: TaskRows) -> int:
-    """Returns the number of rows of a task."""
-    x = next(iter(parts.x.values())) if isinstance(parts.x, Mapping) else parts.x
-    return len(x)
 
 
 def check_same_form(parts: list[TaskRows]) -> None:
@@ -248,7 +271,7 @@ def _check_rows(part: TaskRows) -> None:
         raise ValueError(
             f"Data of task {part.task!r} must hold labels. Received: None."
         )
-    rows = count_rows(part)
+    rows = part.rows
     for name, values in {"y": part.y, "sample_weight": part.sample_weight}.items():
         if values is not None and len(values) != rows:
             raise ValueError(

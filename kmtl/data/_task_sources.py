@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from kmtl.data._row_stream import Chunk, RowStream
 from kmtl.data._schedule import Schedule
 from kmtl.data._source import Source
 from kmtl.data._stream import Feed, SourceStream
-from kmtl.data._task_rows import Reader, Reading, naming
+from kmtl.data._task_rows import Reader, Reading, RowsOfTasks, naming
 from kmtl.data._task_streams import mixer_of, specs_of
 
 
@@ -57,8 +57,9 @@ class TaskSource:
         exact = not self.source.skip_corrupt
         return RowStream(self.task, self.rows, chunks, exact)
 
-    def encoded_labels(self, adapter: Adapter) -> np.ndarray:
+    def encoded_labels(self, adapter: Adapter, batches: int) -> np.ndarray:
         """Reads the labels as numbers, `(rows, ...)`."""
+        del batches  # all files end
         own = own_adapter(adapter, self.task)
         (task,) = own.packer.tasks
         with naming(self.task):
@@ -111,23 +112,8 @@ class TaskSource:
 
 
 @dataclass(frozen=True)
-class RowsInSources:
-    """The rows of all tasks."""
-
-    parts: Sequence[TaskSource]
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Rows by task name."""
-        return {part.task: part.rows for part in self.parts}
-
-    def encoded_labels(
-        self, adapter: Adapter, steps: int, tasks: Sequence[str]
-    ) -> dict[str, np.ndarray]:
-        """Reads labels of some tasks as numbers by task name, not standardised."""
-        del steps  # all end
-        parts = [part for part in self.parts if part.task in tasks]
-        return {part.task: part.encoded_labels(adapter) for part in parts}
+class RowsInSources(RowsOfTasks[TaskSource]):
+    """The rows of all tasks, in files."""
 
     def reader(self, adapter: Adapter, schedule: Schedule, reading: Reading) -> Reader:
         """Encodes and packs frames; their rows are cut and put together anew."""

@@ -19,6 +19,7 @@ from kmtl.data._schedule import ENDLESS, Schedule
 from kmtl.data._task_rows import (
     Reader,
     Reading,
+    RowsOfTasks,
     compare_forms,
     naming,
     own_labels,
@@ -84,22 +85,8 @@ class TaskStream:
 
 
 @dataclass(frozen=True)
-class RowsInDatasets:
-    """The rows of all tasks."""
-
-    parts: Sequence[TaskStream]
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """Rows by task name."""
-        return {part.task: part.rows for part in self.parts}
-
-    def encoded_labels(
-        self, adapter: Adapter, steps: int, tasks: Sequence[str]
-    ) -> dict[str, np.ndarray]:
-        """Reads labels of some tasks as numbers by task name, not standardised."""
-        parts = [part for part in self.parts if part.task in tasks]
-        return {part.task: part.encoded_labels(adapter, steps) for part in parts}
+class RowsInDatasets(RowsOfTasks[TaskStream]):
+    """The rows of all tasks, in datasets."""
 
     def reader(self, adapter: Adapter, schedule: Schedule, reading: Reading) -> Reader:
         """Packs the batches of each dataset; theirs are cut and put together anew."""
