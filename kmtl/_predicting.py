@@ -73,14 +73,9 @@ class Predicting(LossView):
             >>> {t: v.shape for t, v in model.predict(x, task="b", verbose=0).items()}
             {'b': (2, 1)}
         """
-        check_adapted(self, "predict")
-        if task is not None and given is not None:
-            raise ValueError(
-                "`task` must come without `given`. Received: both. Take the tasks out "
-                "of `predict(x, given=...)`."
-            )
         if task is not None:
-            return self._predict_own(x, task, **arguments)
+            return self._predict_own(x, task, given=given, **arguments)[1]
+        check_adapted(self, "predict")
         check_ends(x, arguments.get("steps"), "steps")
         feed = Feed.of(x, arguments)
         inputs = prepare_inputs(self, x, feed, given)
@@ -88,14 +83,27 @@ class Predicting(LossView):
             return by_task(self, super().predict(inputs, **arguments))
 
     def _predict_own(
-        self, x: Any, task: Any, *, batch_size: int | None = None, **arguments: Any
-    ) -> dict[str, np.ndarray]:
+        self,
+        x: Any,
+        task: Any,
+        *,
+        given: ByTask | None = None,
+        batch_size: int | None = None,
+        **arguments: Any,
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Returns the name of the task of each row, and predictions by task."""
+        check_adapted(self, "predict")
+        if given is not None:
+            raise ValueError(
+                "`task` must come without `given`. Received: both. Take the tasks out "
+                "of `predict(x, given=...)`."
+            )
         check_rows_at_hand(x, batch_size, arguments)
         inputs = prepare_inputs(self, x)
         names = names_of_rows(self, x, task, rows_of(inputs))
         own = OwnTasks(self, inputs, positions_of(self, names))
         batches = own.batches(32 if batch_size is None else batch_size)
-        return own.split(super().predict(batches, **arguments))
+        return names, own.split(super().predict(batches, **arguments))
 
     def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:
         """Predicts one batch; see `predict`."""
@@ -135,12 +143,5 @@ class Predicting(LossView):
                 "`probabilities` must be False with `task`: the classes of tasks "
                 "differ. Received: True. Use `predict(x, task=...)`."
             )
-        check_rows_at_hand(x, arguments.get("batch_size"), arguments)
-        names = names_of_rows(self, x, task, self._count_rows(x))
-        predictions = self.predict(x, task=names, **arguments)
+        names, predictions = self._predict_own(x, task, **arguments)
         return own_predictions_frame(tasks, predictions, names, index=index)
-
-    def _count_rows(self, x: Any) -> int:
-        return (
-            len(x) if isinstance(x, pd.DataFrame) else rows_of(prepare_inputs(self, x))
-        )

@@ -190,11 +190,7 @@ def encoded_columns(
     """
     adapter = _adapter(model)
     if isinstance(x, Source):
-        columns = {task.column for task in model.outputs_layer.tasks}
-        parts = [
-            adapter.packer.encode(adapter.labels(frame, None))
-            for frame in x.frames(columns)
-        ]
+        parts = _encoded_frames(model, x)
         return [np.concatenate(column) for column in zip(*parts, strict=True)]
     if isinstance(x, TaskSampler):
         return x.encoded_labels(adapter)
@@ -203,13 +199,19 @@ def encoded_columns(
     return adapter.packer.encode(adapter.labels(x, y))
 
 
+def _encoded_frames(model: Trainer, source: Source) -> Iterator[list[np.ndarray]]:
+    """Reads the labels of every task as numbers, frame by frame."""
+    adapter = _adapter(model)
+    for frame in source.frames({task.column for task in model.outputs_layer.tasks}):
+        yield adapter.packer.encode(adapter.labels(frame, None))
+
+
 def _adapt_to_source(model: Trainer, source: Source, *, only_unknown: bool) -> None:
-    layer, adapter = model.outputs_layer, _adapter(model)
+    layer = model.outputs_layer
     if not any(map(is_standardized, layer.tasks)):
         return
     moments = [Moments() for _ in layer.tasks]
-    for frame in source.frames({task.column for task in layer.tasks}):
-        encoded = adapter.packer.encode(adapter.labels(frame, None))
+    for encoded in _encoded_frames(model, source):
         pairs = zip(moments, layer.label_moments(encoded), strict=True)
         moments = [sum_so_far + found for sum_so_far, found in pairs]
     layer.adapt_moments(moments, only_unknown=only_unknown)

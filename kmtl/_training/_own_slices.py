@@ -97,8 +97,9 @@ class OwnSlices:
             One tensor `(rows, tasks of the group, units)` a head group.
         """
         spread = []
+        in_turn = _in_turn(tasks, len(self._layer.tasks))
         for group, logits in zip(self._layer.groups, own, strict=True):
-            rows = tf.gather(_in_turn(tasks, len(self._layer.tasks)), group.indices)
+            rows = tf.gather(in_turn, group.indices)
             others = tf.gather(logits[:, 0], tf.transpose(rows))
             is_own = tasks[:, None] == tf.constant(group.indices, tasks.dtype)
             spread.append(tf.where(is_own[..., None], logits, others))
