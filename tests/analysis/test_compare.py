@@ -342,5 +342,5 @@ def test_unrelated_tasks_should_not_share_a_narrow_trunk():
 def test_a_file_is_no_folder(tmp_path):
     file = tmp_path / "runs.jsonl"
     file.touch()
-    with pytest.raises(ValueError, match="must name a folder. Received: a file"):
+    with pytest.raises(ValueError, match=r"must name a folder\. Received: a file"):
         Log(file, {})
