@@ -48,16 +48,14 @@ def prepare(
     a source are fed.
     """
     weights = {"sample_weight": sample_weight, "class_weight": class_weight}
+    feed = feed or Feed()
     if isinstance(x, Source):
-        feed = feed or Feed()
         return _source_batches(model, x, y, feed, training=training, **weights), None
     if isinstance(x, TaskSampler):
         x.check_arguments(y, {})
-        errors = (feed or Feed()).errors
         given = {"sample_weight": sample_weight, "training": training}
-        return prepare_sampler(
-            model, x.in_order(), Epoch(), errors=errors, **given
-        ), None
+        sampler, errors = x.in_order(), feed.errors
+        return prepare_sampler(model, sampler, Epoch(), errors=errors, **given), None
     if not isinstance(x, tf.data.Dataset):
         _refuse_generators(x)
         inputs, packed = _adapter(model).batch(

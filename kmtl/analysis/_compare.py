@@ -155,7 +155,10 @@ def compare(  # noqa: PLR0913 - one keyword a choice
         rates=rates,
     )
     study, higher = completed(study, build_small, metrics)
-    log = Log(None if folder is None else as_path(folder, "folder"), settings_of(study))
+    if folder is None:
+        log = Log(None, {})
+    else:
+        log = Log(as_path(folder, "folder"), settings_of(study))
     _train(study, log, jobs, verbose=verbose)
     return Comparison(
         runs=_frame(study, log),
