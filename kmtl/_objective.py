@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from keras import ops
 
 from kmtl._head_groups import conditions
@@ -134,12 +135,14 @@ def _own_column(
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Takes one column a row out of labels and weights; no label where it is -1."""
     is_here = ops.expand_dims(places >= 0, -1)
-    columns = ops.expand_dims(ops.maximum(places, 0), -1)
+    columns = ops.maximum(places, 0)
 
     def take(values: Tensor | None) -> Tensor | None:
         if values is None or len(values.shape) == 1:
             return values
-        return ops.take_along_axis(values, columns, axis=1)
+        # `take_along_axis` copies all columns first.
+        starts = ops.arange(ops.shape(values)[0], dtype=columns.dtype) * values.shape[1]
+        return ops.expand_dims(ops.take(values, starts + columns), -1)
 
     labels, *weights = map(take, packed)
     nothing = ops.full_like(labels, float("nan"))
@@ -151,8 +154,9 @@ def _own_values(
 ) -> Tensor:
     """Returns the loss of each row, 0 without a label, `(batch,)`."""
     total = ops.zeros_like(batch.loss_weights[:, 0])
+    count = sum(len(positions) for positions, _ in losses)
     for positions, loss in losses:
-        is_of_loss = ops.any(ops.equal(places[:, None], positions), axis=-1)
+        is_of_loss = ops.take(np.isin(range(count), positions), ops.maximum(places, 0))
         counts = ops.logical_and(is_of_loss, batch.loss_weights[:, 0] > 0)
         # Before the loss too: it may have no gradient at numbers of another task, and
         # 0 times that is NaN.

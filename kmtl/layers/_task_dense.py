@@ -100,11 +100,14 @@ class TaskDense(SlicewiseLayer):
             return self.activation(ops.reshape(outputs, (-1, tasks, units)))
         if units == 1:
             outputs = ops.sum(inputs * kernel[:, :, 0], axis=-1, keepdims=True)
-        else:
-            # The same by `einsum` is a quarter slower.
-            by_task = ops.matmul(ops.transpose(inputs, (1, 0, 2)), kernel)
-            outputs = ops.transpose(by_task, (1, 0, 2))
-        return self.activation(outputs if bias is None else outputs + bias)
+            return self.activation(outputs if bias is None else outputs + bias)
+        # The same by `einsum` is a quarter slower.
+        by_task = ops.matmul(ops.transpose(inputs, (1, 0, 2)), kernel)
+        if (
+            bias is not None
+        ):  # before the axes turn: TensorFlow skips two turns in a row
+            by_task = by_task + bias[:, None]
+        return self.activation(ops.transpose(by_task, (1, 0, 2)))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], len(self.tasks), self.units)
