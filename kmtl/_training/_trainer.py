@@ -13,6 +13,7 @@ from kmtl._optimizers import check_optimizer
 from kmtl._replicas import replica_count
 from kmtl._training._balanced import Balanced
 from kmtl._training._forward import Penalties, StepLosses
+from kmtl._training._update import update
 from kmtl._typing import ByTask, Config, Tensor
 from kmtl.balancing import Balancing
 from kmtl.metrics._task_metrics import TaskMetrics
@@ -124,7 +125,10 @@ class Trainer(Balanced):
         recorded = self._looked_ahead(recorded, losses, x, y, seeds)
         weighed = self._weigh(recorded, losses)
         gradients = self._gradients(recorded, weighed, variables)
-        self.optimizer.apply(gradients, variables)
+        if self._own_slices_for(y, training=True) is None:
+            self.optimizer.apply(gradients, variables)
+        else:
+            update(self.optimizer, gradients, variables)
         if self.towers is not None and self.towers.coupling.proximal:
             self.towers.proximal_step(self.optimizer.learning_rate)
         if hold is not None:
