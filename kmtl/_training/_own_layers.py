@@ -9,7 +9,7 @@ from keras import ops
 
 from kmtl._training._row_groups import RowGroups
 from kmtl._typing import Tensor
-from kmtl.layers import TaskConv2D, TaskModel
+from kmtl.layers import MixExperts, TaskConv2D, TaskModel
 from kmtl.layers._stacked import SlicewiseLayer
 
 
@@ -129,6 +129,80 @@ class OwnSlice(keras.Operation):
     ) -> keras.KerasTensor:
         del inputs, training
         *rest, _, features = self._layer.output.shape
+        return keras.KerasTensor((*rest, 1, features), dtype=self._layer.output.dtype)
+
+
+class OwnExperts(keras.Operation):
+    """A stack of experts, of which each row goes through its own task's and the shared.
+
+    Args:
+        layer: The stack; its shared slices come last.
+        places: For each task its slices, as many for each.
+        shared: The slices that belong to no task.
+        rows: Where to find the rows.
+    """
+
+    def __init__(
+        self,
+        layer: SlicewiseLayer,
+        places: Sequence[Sequence[int]],
+        shared: Sequence[int],
+        rows: Rows,
+    ) -> None:
+        super().__init__(name=layer.name)
+        self._layer = layer
+        self._own = [OwnSlice(layer, own, rows) for own in zip(*places, strict=True)]
+        self._shared = list(shared)
+
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
+        del training  # as in `OwnSlice`
+        parts = [
+            expert(self._slices(inputs, slice(place, place + 1)))
+            for place, expert in enumerate(self._own)
+        ]
+        if self._shared:
+            weights = [_slices_of(w, self._shared) for w in self._layer.weights]
+            shared = self._slices(inputs, slice(len(self._own), None))
+            parts.append(self._layer.apply_slices(shared, weights))
+        return ops.concatenate(parts, axis=-2)
+
+    def _slices(self, inputs: Any, part: slice) -> Any:
+        if not _has_slices(self._layer):
+            return inputs
+        return keras.tree.map_structure(lambda tensor: tensor[..., part, :], inputs)
+
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None
+    ) -> keras.KerasTensor:
+        del inputs, training
+        *rest, _, features = self._layer.output.shape
+        slices = len(self._own) + len(self._shared)
+        return keras.KerasTensor(
+            (*rest, slices, features), dtype=self._layer.output.dtype
+        )
+
+
+class OwnSelection(keras.Operation):
+    """A mixture, for each row by the gates of its own task out of those of all.
+
+    Args:
+        layer: The mixture.
+        rows: Where to find the rows.
+    """
+
+    def __init__(self, layer: MixExperts, rows: Rows) -> None:
+        super().__init__(name=layer.name)
+        self._layer = layer
+        self._rows = rows
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        experts, gates = inputs
+        own = tf.gather(gates, self._rows.current.tasks(), batch_dims=1)
+        return self._layer([experts, own[:, None]])
+
+    def compute_output_spec(self, inputs: Sequence[Any]) -> keras.KerasTensor:
+        experts, _ = inputs
+        *rest, _, features = experts.shape
         return keras.KerasTensor((*rest, 1, features), dtype=self._layer.output.dtype)
 
 

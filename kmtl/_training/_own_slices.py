@@ -10,7 +10,14 @@ import tensorflow as tf
 from kmtl._parts import Parts
 from kmtl._training._graph import Graph
 from kmtl._training._losses_of_calls import may_add_loss
-from kmtl._training._own_layers import AsItIs, OneSlice, OwnSlice, Rows
+from kmtl._training._own_layers import (
+    AsItIs,
+    OneSlice,
+    OwnExperts,
+    OwnSelection,
+    OwnSlice,
+    Rows,
+)
 from kmtl._training._row_groups import RowGroups
 from kmtl._typing import Tensor
 from kmtl.layers import (
@@ -18,7 +25,9 @@ from kmtl.layers import (
     CopyForTasks,
     Coupling,
     FoldTasks,
+    MixExperts,
     Representation,
+    SelectExperts,
     StackedLayer,
     TakeTasks,
     UnfoldTasks,
@@ -108,7 +117,12 @@ class OwnSlices:
     def _counterpart(self, layer: Any) -> Any:
         if isinstance(layer, (CopyForTasks, UnfoldTasks, TakeTasks)):
             return OneSlice(layer)
+        if isinstance(layer, MixExperts) and self._search.selects(layer):
+            return OwnSelection(layer, self._rows)
         if isinstance(layer, SlicewiseLayer):
+            experts = self._search.experts(layer.tasks)
+            if experts is not None:
+                return OwnExperts(layer, *experts, self._rows)
             return OwnSlice(layer, self._search.places(layer.tasks), self._rows)
         return AsItIs(layer)
 
@@ -133,6 +147,7 @@ class _Search:
         self.frontier: dict[int, Any] = {}
         self.weights: list[Any] = []
         self._own: set[int] = set()  # ids of tensors with one slice a row
+        self._selections: set[int] = set()  # ids of gates, of all tasks in any case
         self._folded: set[int] = set()  # those of them without an axis of slices
 
     def succeeds(self) -> bool:
@@ -153,8 +168,33 @@ class _Search:
         taken = self._branches.get(tuple(names), self._names)
         return [names.index(name) if name in names else 0 for name in taken]
 
+    def experts(self, names: Sequence[str]) -> tuple[list[list[int]], list[int]] | None:
+        """Places of the experts of each task, and of the shared ones, which come last.
+
+        Returns:
+            `None` for other stacks, and where one task has more experts than another.
+        """
+        owners = [owner_of(name) for name in names]
+        own = [
+            [place for place, owner in enumerate(owners) if owner == task]
+            for task in self._names
+        ]
+        count = sum(map(len, own))
+        shared = [*range(count, len(names))]
+        are_alike = len({len(places) for places in own}) == 1
+        if owners == list(names) or not (count and are_alike) or any(owners[count:]):
+            return None
+        return own, shared
+
+    def selects(self, mixture: MixExperts) -> bool:
+        """Whether the gates of a mixture are computed for all tasks."""
+        _, gates = mixture.input
+        return id(gates) in self._selections
+
     def _follow(self, operation: Any) -> bool:
         """Follows one operation; returns whether it keeps slices apart."""
+        if isinstance(operation, SelectExperts):
+            return self._follow_selection(operation)
         inputs = keras.tree.flatten(operation.input)
         is_own = any(id(tensor) in self._own for tensor in inputs)
         if not is_own and not self._parts_tasks(operation):
@@ -171,6 +211,13 @@ class _Search:
             self._folded.update(outputs)
         return True
 
+    def _follow_selection(self, layer: SelectExperts) -> bool:
+        """Follows gates that have a penalty of all tasks: they are few numbers."""
+        self.frontier[id(layer.output)] = layer.output
+        self._selections.add(id(layer.output))
+        self._own.add(id(layer.output))
+        return list(layer.tasks) == self._names and id(layer.input) not in self._own
+
     def _parts_tasks(self, operation: Any) -> bool:
         """Whether an operation makes slices for tasks."""
         if not isinstance(operation, (StackedLayer, CopyForTasks)):
@@ -183,15 +230,18 @@ class _Search:
             return (
                 isinstance(operation, SlicewiseLayer)
                 and bool(operation.weights)
-                and self._has_one_each(operation.tasks)
+                and self._are_told_apart(operation.tasks)
                 and not any(map(operation.is_read, self._names))
             )
         if isinstance(operation, (AttentionMask, CopyForTasks, Representation)):
             return True
         return isinstance(operation, TakeTasks) or works_by_slice(operation)
 
-    def _has_one_each(self, names: Sequence[str]) -> bool:
-        return tuple(names) in self._branches or set(names) <= set(self._names)
+    def _are_told_apart(self, names: Sequence[str]) -> bool:
+        """Whether each slice is of one task, of a branch, or a shared expert."""
+        has_one_each = set(names) <= set(self._names)
+        is_of_branches = tuple(names) in self._branches
+        return has_one_each or is_of_branches or self.experts(names) is not None
 
 
 def _has_moving_state(layer: Any) -> bool:

@@ -21,20 +21,44 @@ def is_static(request):
 
 
 @pytest.fixture(params=TASKS)
-def groups(request, is_static):
-    tasks = tf.constant(TASKS[request.param], "int32")
+def tasks(request):
+    return tf.constant(TASKS[request.param], "int32")
+
+
+@pytest.fixture
+def groups(tasks, is_static):
     return RowGroups.of(tasks, 4, is_static=is_static)
 
 
-def test_rows_come_back_in_their_order(groups):
-    rows = tf.random.normal((len(groups.tasks), 3, 2))
+def test_rows_come_back_in_their_order(tasks, groups):
+    rows = tf.random.normal((len(tasks), 3, 2))
     np.testing.assert_array_equal(groups.by_row(groups.grouped(rows)), rows)
 
 
-def test_each_row_is_in_a_group_of_its_task(groups):
+def test_gradients_are_those_of_the_rows(tasks, groups):
+    rows, factors = tf.random.normal((2, len(tasks), 3))
+    with tf.GradientTape() as tape:
+        tape.watch(rows)
+        doubled = 2 * groups.grouped(rows) ** 2
+        total = tf.reduce_sum(factors * groups.by_row(doubled))
+    expected = 4 * factors * rows
+    np.testing.assert_allclose(tape.gradient(total, rows), expected, rtol=1e-6)
+
+
+def test_nothing_comes_back_to_empty_places(tasks, groups):
+    placed = tf.random.normal((int(groups.size), len(groups.owners), 3))
+    with tf.GradientTape() as tape:
+        tape.watch(placed)
+        total = tf.reduce_sum(groups.by_row(placed))
+    found = tape.gradient(total, placed).numpy()
+    assert found.sum() == 3 * len(tasks)
+    assert set(np.unique(found)) <= {0.0, 1.0}
+
+
+def test_each_row_is_in_a_group_of_its_task(tasks, groups):
     owners = groups.owners.numpy()
-    place_owner = np.tile(owners, int(groups.size))
-    np.testing.assert_array_equal(place_owner[groups.places], groups.tasks)
+    place_owner = np.repeat(owners, int(groups.size))
+    np.testing.assert_array_equal(place_owner[groups.places], tasks)
 
 
 def test_each_row_has_a_place_of_its_own(groups):
@@ -43,8 +67,8 @@ def test_each_row_has_a_place_of_its_own(groups):
     np.testing.assert_array_equal(groups.rows.numpy()[places], np.arange(len(places)))
 
 
-def test_at_most_two_thirds_of_the_places_are_empty(groups):
-    assert len(groups.rows) <= 3 * len(groups.tasks) + 4
+def test_at_most_two_thirds_of_the_places_are_empty(tasks, groups):
+    assert len(groups.rows) <= 3 * len(tasks) + 4
 
 
 def test_rows_of_one_task_are_one_group():
