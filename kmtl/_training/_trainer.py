@@ -112,6 +112,16 @@ class Trainer(Balanced):
         self.compile(optimizer, balancing=balancing, **config)
         self.optimizer.build(self.trainable_variables)
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes the optimizer's variables, then as Keras does.
+
+        Made while a step is traced, they would have it traced a second time.
+        """
+        if not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+        return super().make_train_function(force)
+
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Takes one optimizer step; returns the total of the epoch so far."""
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)

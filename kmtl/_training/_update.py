@@ -44,8 +44,6 @@ def update(
     if not _is_fused(optimizer, gradients, variables):
         optimizer.apply(gradients, variables)
         return
-    if not optimizer.built:
-        optimizer.build(variables)
 
     @tf.function(jit_compile=True, autograph=False)
     def fused(gradients: list[Tensor]) -> None:
@@ -60,6 +58,7 @@ def _is_fused(
     return (
         sum(math.prod(variable.shape) for variable in variables) >= _MANY
         and type(optimizer) in _ELEMENT_WISE
+        and optimizer.built  # variables cannot be made there
         and all(isinstance(gradient, tf.Tensor) for gradient in gradients)
         and not tf.executing_eagerly()
         and not tf.distribute.has_strategy()
