@@ -1,9 +1,13 @@
 """Runs the scripts of the checkout."""
 
+import contextlib
+import io
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,3 +26,16 @@ def run_script(script, *options):
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout
+
+
+def run_here(script, *options):
+    """Does what `run_script` does in this process, which has TensorFlow loaded."""
+    path = ROOT / script
+    with (
+        contextlib.chdir(ROOT),
+        contextlib.redirect_stdout(io.StringIO()) as printed,
+        mock.patch.object(sys, "argv", [script, *options]),
+        mock.patch.object(sys, "path", [str(path.parent), *sys.path]),
+    ):
+        runpy.run_path(str(path), run_name="__main__")
+    return printed.getvalue()

@@ -3,18 +3,18 @@
 from pathlib import Path
 
 import pytest
-from scripts import ROOT, run_script
+from scripts import ROOT, run_here, run_script
 
 
 @pytest.fixture
 def run(tmp_path):
-    """Runs an example as a user does; returns what it prints."""
+    """Runs an example; returns what it prints."""
 
-    def run(script, *options):
+    def run(script, *options, runner=run_here):
         text = (ROOT / "examples" / script).read_text(encoding="utf-8")
         folders = {"--output": tmp_path, "--exports": tmp_path / "exports"}
         options += tuple(f"{k}={v}" for k, v in folders.items() if f'"{k}"' in text)
-        return run_script(f"examples/{script}", *options)
+        return runner(f"examples/{script}", *options)
 
     return run
 
@@ -35,19 +35,12 @@ def test_census_income_trains_compares_draws_and_serves(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_census_income_keeps_the_share_of_income_labels_it_is_told(run):
-    printed = run(
-        "census_income.py", "--rows=8000", "--epochs=1", "--income-labels=0.1"
-    )
+def test_census_income_weighs_rows_and_keeps_the_share_of_labels_it_is_told(run):
+    options = ["--rows=8000", "--epochs=1", "--weighted", "--income-labels=0.1"]
+    printed = run("census_income.py", *options)
+    assert "Test results" in printed
     kept = printed.split("income labels to train on: ")[1].split()[0]
     assert int(kept) == pytest.approx(720, abs=100)
-
-
-@pytest.mark.slow
-def test_census_income_weighs_rows(run):
-    assert "Test results" in run(
-        "census_income.py", "--rows=4000", "--epochs=1", "--weighted"
-    )
 
 
 @pytest.mark.slow
@@ -67,12 +60,18 @@ def test_reviews_train_compare_draw_and_serve(run, tmp_path):
 
 
 @pytest.mark.slow
-def test_reviews_read_any_column_of_text(run, tmp_path):
+def test_reviews_read_any_column_and_say_what_a_picture_needs(
+    run, tmp_path, monkeypatch
+):
+    (tmp_path / "matplotlib.py").write_text("raise ImportError\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     rows = "body,topic,mood\n" + "a good day,sun,up\na bad long day,rain,down\n" * 100
     (tmp_path / "my.csv").write_text(rows)
     options = ["--text=body", "--labels", "topic", "mood", "--epochs=1"]
-    printed = run("reviews.py", f"--csv={tmp_path / 'my.csv'}", *options)
+    csv = f"--csv={tmp_path / 'my.csv'}"
+    printed = run("reviews.py", csv, *options, runner=run_script)
     assert "single-task model: mood" in printed
+    assert "pip install 'kmtl[plot]'" in printed
 
 
 @pytest.mark.slow
@@ -91,13 +90,6 @@ def test_many_small_tasks_compare_strengths(run):
     assert "hard sharing" in printed
     apart, near = (printed.split(f"strength {s} ")[1].split("\n")[0] for s in (0, 99))
     assert float(near.split()[-1]) < float(apart.split()[-1])
-
-
-@pytest.mark.slow
-def test_an_example_says_what_the_picture_needs(run, tmp_path, monkeypatch):
-    (tmp_path / "matplotlib.py").write_text("raise ImportError\n")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert "pip install 'kmtl[plot]'" in run("reviews.py", "--rows=300", "--epochs=1")
 
 
 @pytest.mark.slow

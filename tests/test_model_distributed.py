@@ -51,6 +51,10 @@ print(json.dumps([one, both]))
 """
 
 
+# One worker trains for all tests.
+pytestmark = pytest.mark.xdist_group("model_distributed")
+
+
 @pytest.fixture(scope="module")
 def results():
     finished = subprocess.run(

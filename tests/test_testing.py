@@ -235,12 +235,10 @@ def test_built_in_trunks_pass(name):
     testing.check_trunk(*TRUNKS[name])
 
 
-def test_hard_sharing_passes():
-    testing.check_sharing(SHARINGS["Hard"])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SHARINGS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n != "Hard")) for n in SHARINGS],
+)
 def test_built_in_sharings_pass(name):
     testing.check_sharing(SHARINGS[name])
 

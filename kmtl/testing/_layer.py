@@ -104,19 +104,28 @@ def _check_gradient(
     weights = [v.value for v in layer.trainable_variables]
     fixed = [v.value for v in layer.non_trainable_variables]
 
-    def outputs(*arguments: Tensor) -> Tensor:
+    arguments = [tf.convert_to_tensor(w) for w in weights] + [leaves[i] for i in by]
+    if not arguments:
+        return
+    shapes = [x.shape for x in arguments]
+
+    @tf.function(autograph=False)  # numeric gradients call it twice a number
+    def outputs(numbers: Tensor) -> Tensor:
+        parts = tf.split(numbers, [shape.num_elements() for shape in shapes])
+        parts = [tf.reshape(x, shape) for x, shape in zip(parts, shapes, strict=True)]
         given = list(leaves)
-        for i, value in zip(by, arguments[len(weights) :], strict=True):
+        for i, value in zip(by, parts[len(weights) :], strict=True):
             given[i] = value
         structure = keras.tree.pack_sequence_as(sample, given)
-        result, _ = layer.stateless_call(arguments[: len(weights)], fixed, structure)
-        flat = [tf.reshape(x, (-1,)) for x in keras.tree.flatten(result)]
-        return tf.concat(flat, axis=0)
+        result, _ = layer.stateless_call(parts[: len(weights)], fixed, structure)
+        return _joined(keras.tree.flatten(result))
 
-    arguments = [tf.convert_to_tensor(w) for w in weights] + [leaves[i] for i in by]
-    if arguments:
-        exact, numeric = tf.test.compute_gradient(outputs, arguments)
-        check.assert_close(exact, numeric, "the gradient", rtol=0, atol=1e-6)
+    exact, numeric = tf.test.compute_gradient(outputs, [_joined(arguments)])
+    check.assert_close(exact, numeric, "the gradient", rtol=0, atol=1e-6)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return tf.concat([tf.reshape(x, (-1,)) for x in tensors], axis=0)
 
 
 def _check_xla(layer: keras.layers.Layer, sample: Any) -> None:

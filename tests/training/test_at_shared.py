@@ -26,9 +26,9 @@ pytestmark = pytest.mark.usefixtures("in_float64")
 
 L = keras.layers
 TASKS = [
-    kmtl.BinaryTask("a"),
-    kmtl.MulticlassTask("b", classes=3),
-    kmtl.BinaryTask("c"),
+    kmtl.BinaryTask("a", metrics=[]),
+    kmtl.MulticlassTask("b", classes=3, metrics=[]),
+    kmtl.BinaryTask("c", metrics=[]),
 ]
 NORMALIZED = {"normalization": "batch", "activation": "tanh"}
 MLP = kmtl.trunks.MLP([8, 6], activation="tanh")
