@@ -1,7 +1,20 @@
 """What every test starts from."""
 
+import gc
+import os
+
+# One worker a core: threads of their own would only wait for each other's.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+
 import keras
 import pytest
+
+
+def pytest_sessionstart():
+    """Searches for garbage less often, and not in modules: a fifth of the time."""
+    gc.freeze()
+    gc.set_threshold(50_000)
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,10 @@ import kmtl
 from kmtl import BinaryTask, MulticlassTask, RegressionTask
 
 K = keras.losses
+SLOW_OPTIMIZERS = [
+    pytest.param(name, marks=pytest.mark.slow)
+    for name in ("sgd", "adam", "rmsprop", "lion")
+]
 
 
 def log_ratio(y_true, y_pred):
@@ -183,7 +187,7 @@ def default_losses():
 
 
 @pytest.mark.usefixtures("in_float64")
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop", "lion"])
+@pytest.mark.parametrize("optimizer", ["adamw", *SLOW_OPTIMIZERS])
 def test_five_steps_equal_keras(optimizer):
     weights = {"click": 0.5, "price": 2.0}
     model = build(some_tasks(), optimizer=optimizer, loss_weights=weights)

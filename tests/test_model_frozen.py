@@ -21,6 +21,12 @@ OPTIMIZERS = {
     "adamw": lambda: K.AdamW(0.05, weight_decay=0.1),
     "rmsprop": lambda: K.RMSprop(0.05, momentum=0.5, centered=True),
 }
+SOME = [
+    name
+    if name in ("momentum", "adamw")
+    else pytest.param(name, marks=pytest.mark.slow)
+    for name in OPTIMIZERS
+]
 X = some_inputs()
 Y = some_labels(some_tasks())
 
@@ -48,7 +54,7 @@ def assert_equal(some, others):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", SOME)
 def test_a_frozen_head_and_its_slots_do_not_move(name):
     model = build(some_tasks(), optimizer=OPTIMIZERS[name](), head_units=(5,))
     fit(model, X, Y)
@@ -91,6 +97,7 @@ def test_an_unfrozen_task_trains_again():
     assert not np.array_equal(before[0], head_slices(model, "buy")[0])
 
 
+@pytest.mark.slow
 def test_freezing_takes_effect_in_a_compiled_step():
     model = build(some_tasks(), optimizer=K.Adam(0.05))
     model.compile(run_eagerly=False, jit_compile=False)
@@ -124,7 +131,7 @@ def test_the_penalty_of_a_frozen_head_does_not_move_it():
     assert_equal(before, head_slices(model, "a"))
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", SOME)
 def test_freeze_absent_holds_a_task_without_labels_in_the_batch(name):
     model = build(some_tasks(), optimizer=OPTIMIZERS[name]())
     model.compile(freeze_absent=True)

@@ -89,7 +89,9 @@ def assert_logs(logs, expected):
     assert {n: logs[n] for n in auc} == pytest.approx(auc, abs=0.01)
 
 
-@pytest.mark.parametrize("batch_size", [1, 8, ROWS])
+@pytest.mark.parametrize(
+    "batch_size", [pytest.param(1, marks=pytest.mark.slow), 8, ROWS]
+)
 def test_evaluate_is_exact_for_every_batch_size(trained, batch_size):
     model, x, y = trained
     logs = evaluate(model, x, y, batch_size=batch_size)

@@ -7,6 +7,7 @@ from small import TRUNK, evaluate, some_inputs, some_labels, some_tasks
 
 import kmtl
 
+SLOW = pytest.mark.slow
 X = some_inputs(24)
 Y = some_labels(some_tasks(), 24)
 
@@ -35,7 +36,7 @@ def policy(request):
 
 
 @pytest.mark.parametrize(
-    "jit_compile", [True, False, pytest.param("auto", marks=pytest.mark.slow)]
+    "jit_compile", [False, *(pytest.param(v, marks=SLOW) for v in (True, "auto"))]
 )
 def test_compiled_training_equals_eager(eager, jit_compile):
     _, logs, predictions = trained(jit_compile=jit_compile)
@@ -53,6 +54,7 @@ def test_several_steps_an_execution_change_nothing(eager):
         np.testing.assert_allclose(predictions[name], values, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result():
     def shuffled():
         keras.utils.set_random_seed(7)
@@ -119,7 +121,7 @@ def test_large_batches_of_rare_labels_are_summed_in_float32():
     assert logs["a_loss"] == pytest.approx(1.0, rel=1e-3)
 
 
-@pytest.mark.parametrize("run_eagerly", [True, False])
+@pytest.mark.parametrize("run_eagerly", [True, pytest.param(False, marks=SLOW)])
 def test_running_eagerly_can_be_switched(run_eagerly):
     model, _, _ = trained(epochs=1, run_eagerly=run_eagerly, jit_compile=False)
     model.compile(run_eagerly=not run_eagerly)

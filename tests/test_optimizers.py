@@ -46,6 +46,7 @@ def test_a_wrapped_optimizer_is_looked_into(wrap):
         build(some_tasks(), optimizer=wrap(K.Lamb()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", COUPLED, ids=name_of)
 def test_every_optimizer_works_where_no_tasks_are_stacked(optimizer):
     tasks = [BinaryTask("a"), MulticlassTask("b", classes=3)]
@@ -55,6 +56,7 @@ def test_every_optimizer_works_where_no_tasks_are_stacked(optimizer):
     assert np.isfinite(logs["loss"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ELEMENT_WISE, ids=name_of)
 def test_element_wise_optimizers_are_accepted(optimizer):
     model = build(some_tasks(), optimizer=copy(optimizer))

@@ -23,6 +23,7 @@ def numbers(text):
     return [float(w) for w in text.split() if re.fullmatch(r"\d+\.\d+", w)]
 
 
+@pytest.mark.slow
 def test_readme_example_prints_what_it_shows(monkeypatch):
     monkeypatch.chdir(ROOT)
     printed = io.StringIO()

@@ -154,6 +154,7 @@ def model():
     return build(FRAME, kmtl.TabularFeatures.from_frame)
 
 
+@pytest.mark.slow
 def test_shuffled_training_depends_on_seed_and_epoch_alone(model, folder, parquet):
     start = model.get_weights()
     ends = []

@@ -115,6 +115,7 @@ def test_float64_models_serve_float32(tmp_path):
     assert outputs["a"].dtype == np.float32
 
 
+@pytest.mark.slow
 def test_a_loaded_model_exports_the_same(model, path, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

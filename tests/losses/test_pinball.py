@@ -73,6 +73,7 @@ def test_a_row_of_weight_zero_does_not_count():
     assert float(loss(y_true, y_pred, np.array([1.0, 1.0, 0.0]))) == float(kept)
 
 
+@pytest.mark.slow
 def test_a_model_learns_a_quantile_and_keeps_it_when_saved(tmp_path):
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.5), loss=Pinball(0.9))

@@ -57,6 +57,7 @@ def test_strength_zero_equals_independent_models(trunk):
         )
 
 
+@pytest.mark.slow
 def test_any_trunk_trains_as_the_stacked_one():
     stacked, other = soft(0.3), soft(0.3, trunk=TRUNK.__call__)
     for ours, theirs in zip(stacked.towers.weights, other.towers.weights, strict=True):
@@ -79,6 +80,7 @@ def test_the_penalty_is_counted_once_and_logged():
     assert logs["loss"] == pytest.approx(total, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_large_strength_keeps_towers_equal():
     free = soft()
     assert spread(free) == 0

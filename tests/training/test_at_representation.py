@@ -77,6 +77,7 @@ def test_tasks_part_at_their_heads_behind_convolutions():
     assert_equals_loop(HeadsPart, TASKS, IMAGES, head_units=(5,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sharing",
     [
@@ -110,6 +111,7 @@ def test_mixtures_may_be_of_maps(sharing):
     assert_equals_loop(MixturePart, tasks, IMAGES, trunk=MAPS, sharing=sharing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sharing",
     [

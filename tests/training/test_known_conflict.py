@@ -58,6 +58,7 @@ def conflict(sharing, at):
     return fit(model, X, Y, batch_size=len(X))["gradient_cosine"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sharing", AT_REPRESENTATION, ids=repr)
 def test_a_conflict_is_seen_where_tasks_part(sharing):
     assert conflict(sharing, "representation") < least_conflict(sharing)
