@@ -83,9 +83,10 @@ def test_only_a_task_can_be_auxiliary(wrong):
 @pytest.mark.slow
 def test_a_hint_helps_and_noise_hurts():
     # Caruana 1997, section 3.2: with 20 % wrong labels the sign of a product of two
-    # numbers is hard to learn; the product itself shows the way to the features.
+    # numbers is hard to learn; the product itself shows the way to the features. In a
+    # narrow trunk noise takes up units.
     accuracy = {
-        hint: np.mean([accuracy_with(hint, seed) for seed in range(3)])
+        hint: np.mean([accuracy_with(hint, seed) for seed in range(2)])
         for hint in ("none", "product", "noise")
     }
     assert accuracy["product"] > accuracy["none"] + 0.03
@@ -108,11 +109,11 @@ def accuracy_with(hint, seed):
     if hint != "none":
         tasks.append(kmtl.AuxiliaryTask(kmtl.RegressionTask(hint)))
     keras.utils.set_random_seed(seed)
-    optimizer = keras.optimizers.Adam(3e-3)
+    optimizer = keras.optimizers.Adam(0.01)
     model = kmtl.build_mtl_model(
-        (20,), tasks, trunk=kmtl.trunks.MLP([64]), optimizer=optimizer
+        (20,), tasks, trunk=kmtl.trunks.MLP([16]), optimizer=optimizer
     )
     train = {task.name: y[task.name][:1000] for task in tasks}
-    model.fit(x[:1000], train, epochs=30, batch_size=64, verbose=0)
-    predicted = model.predict(x[1000:], verbose=0)["sign"][:, 0] > 0.5
+    model.fit(x[:1000], train, epochs=10, batch_size=64, verbose=0)
+    predicted = model.predict(x[1000:], batch_size=1000, verbose=0)["sign"][:, 0] > 0.5
     return np.mean(predicted == (product[1000:] > 0))

@@ -168,7 +168,10 @@ class Study:
     def _values(
         self, run: Run, tasks: Sequence[Task], model: MTLModel, test: Rows
     ) -> dict[str, float]:
-        logs = model.evaluate(test.x, test.y, return_dict=True, verbose=0)
+        rows = self.fit["batch_size"]
+        logs = model.evaluate(
+            test.x, test.y, batch_size=rows, return_dict=True, verbose=0
+        )
         names = [task.name for task in tasks if task.name in self.metrics]
         values = {name: logs[f"{name}_{self.metrics[name]}"] for name in names}
         for name, value in values.items():

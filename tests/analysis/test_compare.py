@@ -307,9 +307,9 @@ def test_an_error_in_a_process_names_the_task_and_the_seed():
         compare(build=break_down, jobs=2)
 
 
-def compare_related(groups, rows, trunk):
+def compare_related(groups, rows, trunk, **options):
     """Compares tasks whose relation is known; most rows are there to test on."""
-    made = kmtl.testing.make_related_tasks(groups, rows=rows + 4000, kind="regression")
+    made = kmtl.testing.make_related_tasks(groups, rows=rows + 2000, kind="regression")
     train, test = (
         (made.x[part], {name: y[part] for name, y in made.y.items()})
         for part in (slice(rows), slice(rows, None))
@@ -319,22 +319,22 @@ def compare_related(groups, rows, trunk):
         made.tasks,
         test=test,
         trunk=trunk,
-        epochs=40,
-        batch_size=32,
-        learning_rates=[0.01],
         verbose=False,
+        **options,
     )
 
 
 def test_tasks_with_one_function_and_few_rows_should_share():
-    found = compare_related((4,), rows=300, trunk=kmtl.trunks.MLP([32]))
+    options = {"epochs": 12, "batch_size": 16, "learning_rates": [0.02]}
+    found = compare_related((4,), rows=300, trunk=kmtl.trunks.MLP([32]), **options)
     assert (found.delta_m["low"] > 0).all()
     assert set(found.verdicts.values()) <= {"share", "no difference"}
 
 
 def test_unrelated_tasks_should_not_share_a_narrow_trunk():
     narrow = keras.layers.Dense(5, activation="relu")
-    found = compare_related((1, 1, 1), rows=1000, trunk=narrow)
+    options = {"seeds": 4, "epochs": 10, "batch_size": 32, "learning_rates": [0.03]}
+    found = compare_related((1, 1, 1), rows=1000, trunk=narrow, **options)
     assert found.delta_m.loc["equal width", "high"] < 0
     assert "share" not in found.verdicts.values()
 

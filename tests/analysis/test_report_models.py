@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from comparing import build, build_small, compare
 from small import TRUNK, some_inputs, some_labels
 
 import kmtl
@@ -52,6 +53,7 @@ def written(tmp_path, model, x, y, **options):
 def test_every_sharing_and_kind_of_task_is_shown(tmp_path, way):
     trunk = kmtl.trunks.MLP([8, 4])
     model = kmtl.build_mtl_model((4,), tasks(), trunk=trunk, sharing=way)
+    model.compile(run_eagerly=True)
     text = written(tmp_path, model, some_inputs(48), labels_of(tasks(), 48))
     assert all(f'aria-label="Task {task.name}"' in text for task in tasks())
     assert "http" not in text
@@ -81,10 +83,9 @@ def test_images_and_heads_that_give_maps_are_measured(tmp_path):
 
 def test_comparison_and_affinity_are_shown(tmp_path):
     made = kmtl.testing.make_related_tasks((2, 1), rows=200)
-    comparison = kmtl.compare(
-        (made.x, made.y), made.tasks, trunk=TRUNK, seeds=2, epochs=1, verbose=False
-    )
-    model = kmtl.build_mtl_model((16,), made.tasks, trunk=TRUNK)
+    builders = {"build": build, "build_small": build_small}
+    comparison = compare((made.x, made.y), made.tasks, **builders)
+    model = build((16,), made.tasks, 0)
     affinity = kmtl.analysis.task_affinity(model, made.x, made.y, epochs=1)
     options = {"comparison": comparison, "affinity": affinity}
     text = written(tmp_path, model, made.x, made.y, **options)
