@@ -5,7 +5,8 @@ of tasks. One side reads them as the data of one task, the other as those of 2 t
 tasks of unequal size (the first as large as all others together), for a model of as
 many tasks on both sides. Sides take turns in one process. What counts is CPU time of
 all threads, the least of the repeats: unlike the clock, it is the same on a busy
-machine.
+machine. Of towers it is the clock: their steps are of many small operations, for which
+TensorFlow's threads wait for each other, and spend CPU time by it.
 
 * Reading: an epoch of packed batches, without training; of rows in memory
   (`sample_tasks` on arrays) and of datasets of batches.
@@ -92,22 +93,21 @@ def reader(data, tasks, **options):
     return read
 
 
-def seconds(run):
-    """CPU seconds of all threads."""
+def seconds(run, clock):
     gc.collect()
-    start = time.process_time()
+    start = clock()
     run()
-    return time.process_time() - start
+    return clock() - start
 
 
-def in_turns(sides, repeats):
-    """The least CPU seconds of each side, after a warm-up of each."""
+def in_turns(sides, repeats, clock=time.process_time):
+    """The least seconds of each side, after a warm-up of each."""
     for run in sides.values():
         run()
     taken = {name: [] for name in sides}
     for _ in range(repeats):
         for name, run in sides.items():
-            taken[name].append(seconds(run))
+            taken[name].append(seconds(run, clock))
     return {name: min(values) for name, values in taken.items()}
 
 
@@ -190,7 +190,7 @@ def towers(args):
     """Prints what a step of 139 towers takes beside that of one."""
     data = tower_data()
     one = {"task_0": tuple(map(np.concatenate, zip(*data.values(), strict=True)))}
-    print("\nTowers: CPU milliseconds of a step, then ratios of 139 towers to one")
+    print("\nTowers: milliseconds of a step, then ratios of 139 towers to one")
     print(f"{'towers':>10} {'batch':>6} {'one':>6}  {'own':>6} {'alone':>6} {'all':>6}")
     for widths, size in TOWERS:
         sides = {
@@ -199,7 +199,8 @@ def towers(args):
             "alone": steps_of(data, widths, batch_size=size, mixed=False),
             "all": steps_of(data, widths, batch_size=size, whole=True),
         }
-        found = in_turns({name: run for name, (run, _) in sides.items()}, args.repeats)
+        runs = {name: run for name, (run, _) in sides.items()}
+        found = in_turns(runs, 2 * args.repeats, time.perf_counter)
         a_step = {name: found[name] / count for name, (_, count) in sides.items()}
         ratios = " ".join(
             f"{a_step[name] / a_step['one']:6.1f}" for name in ("own", "alone", "all")

@@ -25,6 +25,7 @@ class RowGroups:
         size: Rows of a group.
         rows: The row in each place, `(groups * size,)`, group by group.
         places: The place of each row, `(rows,)`.
+        is_full: Whether a place holds a row of its group, `(groups * size,)`.
     """
 
     owners: Tensor
@@ -32,6 +33,7 @@ class RowGroups:
     size: Tensor
     rows: Tensor
     places: Tensor
+    is_full: Tensor
 
     @classmethod
     def of(cls, tasks: Tensor, count: int, *, is_static: bool) -> Self:
@@ -54,19 +56,25 @@ class RowGroups:
             most = tf.maximum(tf.reduce_max(sizes), 1)
             size = tf.where(most <= _WIDE * size, most, size)
         counts = -(-sizes // size)
+        if not is_static:  # an empty group costs less than a copy of all other weights
+            is_most = 4 * parts >= 3 * count
+            counts = tf.where(is_most, tf.maximum(counts, 1), counts)
         # Each task leaves less than a group empty.
         groups = (
             (total + parts * (size - 1)) // size if is_static else tf.reduce_sum(counts)
         )
         owners = tf.searchsorted(tf.cumsum(counts), tf.range(groups), side="right")
         order = tf.argsort(tasks, stable=True)
-        places = _places(tf.gather(tasks, order), sizes, counts, size)
+        taken = _places(tf.gather(tasks, order), sizes, counts, size)
+        rows = tf.scatter_nd(taken[:, None], order, [groups * size])
+        places = tf.scatter_nd(order[:, None], taken, [total])
         return cls(
             owners=tf.minimum(owners, count - 1),
             is_one_each=None if is_static else tf.reduce_all(counts == 1),
             size=size,
-            rows=tf.scatter_nd(places[:, None], order, [groups * size]),
-            places=tf.scatter_nd(order[:, None], places, [total]),
+            rows=rows,
+            places=places,
+            is_full=tf.gather(places, rows) == tf.range(groups * size),
         )
 
     def tasks(self) -> Tensor:
@@ -104,9 +112,7 @@ class RowGroups:
         @tf.custom_gradient
         def take(values: Tensor) -> Any:
             def back(gradient: Tensor) -> Tensor:
-                all_places = tf.range(tf.size(self.rows))
-                is_full = tf.gather(self.places, self.rows) == all_places
-                is_full = tf.reshape(is_full, (-1, *[1] * (len(values.shape) - 1)))
+                is_full = tf.reshape(self.is_full, (-1, *[1] * (len(values.shape) - 1)))
                 return tf.where(is_full, tf.gather(gradient, self.rows), 0)
 
             return tf.gather(values, self.places), back

@@ -87,7 +87,7 @@ class TaskDense(SlicewiseLayer):
             self.bias = self.add_stack("bias", (self.units,), self.bias_initializer)
 
     def apply_slices(self, inputs: Tensor, weights: Sequence[Any]) -> Tensor:
-        # Three forms of one product, each the fastest for its shapes on a CPU.
+        # Forms of one product, each the fastest for its shapes on a CPU.
         inputs = ops.cast(inputs, self.compute_dtype)  # integers are numbers too
         kernel, *biases = (ops.cast(w, self.compute_dtype) for w in weights)
         bias = biases[0] if biases else None
@@ -98,7 +98,9 @@ class TaskDense(SlicewiseLayer):
             if bias is not None:  # flat: fused with the product
                 outputs = outputs + ops.reshape(bias, (-1,))
             return self.activation(ops.reshape(outputs, (-1, tasks, units)))
-        if units == 1:
+        # Slices of no fixed number are those of rows in groups by task, which come with
+        # their axes turned: a product takes them as they are.
+        if units == 1 and tasks is not None:
             outputs = ops.sum(inputs * kernel[:, :, 0], axis=-1, keepdims=True)
             return self.activation(outputs if bias is None else outputs + bias)
         # The same by `einsum` is a quarter slower.
