@@ -1,6 +1,7 @@
 """What every test starts from."""
 
 import gc
+import itertools
 import os
 
 # One worker a core: threads of their own would only wait for each other's.
@@ -10,11 +11,22 @@ os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 import keras
 import pytest
 
+TESTS = itertools.count(1)
+
+
+# To search for garbage in all that TensorFlow keeps takes seconds. It is done rarely,
+# and what is still there after a hundred tests is not searched again.
+
 
 def pytest_sessionstart():
-    """Searches for garbage less often, and not in modules: a fifth of the time."""
     gc.freeze()
-    gc.set_threshold(50_000)
+    gc.set_threshold(100_000)
+
+
+def pytest_runtest_logfinish():
+    if next(TESTS) % 100 == 0:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ def test_every_example_is_tested():
     assert not {name for name in scripts if f'run("{name}"' not in text}
 
 
+@pytest.mark.slow
 def test_census_income_trains_compares_draws_and_serves(run, tmp_path):
     printed = run("census_income.py", "--rows=4000", "--epochs=1")
     assert "single-task model: education" in printed

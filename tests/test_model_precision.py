@@ -28,7 +28,7 @@ def eager():
     return trained(run_eagerly=True)[1:]
 
 
-@pytest.fixture(params=["mixed_float16", "mixed_bfloat16"])
+@pytest.fixture(params=["mixed_float16", pytest.param("mixed_bfloat16", marks=SLOW)])
 def policy(request):
     keras.config.set_dtype_policy(request.param)
     yield request.param

@@ -67,7 +67,12 @@ def test_element_wise_optimizers_are_accepted(optimizer):
 
 
 @pytest.mark.parametrize(
-    "optimizer", [ELEMENT_WISE[0], ELEMENT_WISE[2], ELEMENT_WISE[4]], ids=name_of
+    "optimizer",
+    [
+        ELEMENT_WISE[2],
+        *(pytest.param(ELEMENT_WISE[i], marks=pytest.mark.slow) for i in (0, 4)),
+    ],
+    ids=name_of,
 )
 def test_a_stacked_task_trains_as_it_would_alone(optimizer):
     tasks = some_tasks()

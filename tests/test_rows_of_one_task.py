@@ -165,6 +165,7 @@ def test_a_loss_sees_no_numbers_of_other_tasks():
     assert all(np.isfinite(values).all() for values in weights(model))
 
 
+@pytest.mark.slow
 def test_the_auc_is_that_of_all_rows():
     tasks = [kmtl.BinaryTask("a"), kmtl.BinaryTask("b")]
     x = np.random.default_rng(0).normal(size=(400, FEATURES)).astype("float32")

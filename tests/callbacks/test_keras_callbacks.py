@@ -28,6 +28,10 @@ class FakeLogs(C.Callback):
         logs[self.name] = self.values[epoch]
 
 
+def slow(value):
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 @pytest.fixture
 def model():
     return build(TASKS)
@@ -37,7 +41,17 @@ def rising(name):
     return name.endswith(("auc", "r2"))
 
 
-@pytest.mark.parametrize("name", ["loss", "price_r2", "val_buy_auc", "val_price_loss"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "loss",
+        slow("buy_auc"),
+        "price_r2",
+        slow("val_loss"),
+        "val_buy_auc",
+        "val_price_loss",
+    ],
+)
 def test_early_stopping_knows_which_way_is_better(model, name):
     better = [0.1, 0.3, 0.2, 0.1] if rising(name) else [0.3, 0.1, 0.2, 0.3]
     stopping = C.EarlyStopping(name, patience=1)
@@ -68,7 +82,7 @@ def test_nan_never_wins_early_stopping(model):
     assert stopping.best == 0.7
 
 
-@pytest.mark.parametrize("name", ["val_loss", "buy_auc"])
+@pytest.mark.parametrize("name", ["val_loss", "buy_auc", slow("val_price_r2")])
 def test_checkpoints_keep_the_best_epoch(model, tmp_path, name):
     values = [0.1, 0.9, 0.2] if rising(name) else [0.9, 0.1, 0.2]
     path = tmp_path / "best.keras"
@@ -91,7 +105,7 @@ def test_checkpoint_files_are_named_by_the_metrics_of_tasks(model, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("name", ["val_buy_auc", "price_loss"])
+@pytest.mark.parametrize("name", ["val_buy_auc", slow("price_loss")])
 def test_the_learning_rate_falls_on_a_plateau(model, name):
     values = [0.5, 0.6, 0.7] if rising(name) else [0.7, 0.6, 0.5]
     model.optimizer.learning_rate = 0.5

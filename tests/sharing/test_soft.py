@@ -36,7 +36,11 @@ def test_towers_start_equal():
     assert model.shared_tensors == []
 
 
-@pytest.mark.parametrize("trunk", [TRUNK, TRUNK.__call__], ids=["stacked", "any"])
+@pytest.mark.parametrize(
+    "trunk",
+    [TRUNK, pytest.param(TRUNK.__call__, marks=pytest.mark.slow)],
+    ids=["stacked", "any"],
+)
 def test_strength_zero_equals_independent_models(trunk):
     model = soft(trunk=trunk)
     alone = [build([task], trunk=TRUNK) for task in TASKS]

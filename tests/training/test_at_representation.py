@@ -145,6 +145,7 @@ def products():
     return [*tasks, kmtl.ProductTask("c", ["a", "b"])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tasks", [own_heads, products])
 @pytest.mark.parametrize("sharing", [Hard(), MMoE(experts=3)], ids=repr)
 def test_heads_of_another_form(tasks, sharing):

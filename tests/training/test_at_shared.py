@@ -147,6 +147,7 @@ MORE_SHARINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sharing",
     [*SHARINGS, *(pytest.param(sharing, marks=SLOW) for sharing in MORE_SHARINGS)],

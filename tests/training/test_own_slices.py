@@ -11,12 +11,17 @@ from kmtl._rows_of_one_task import with_tasks
 from kmtl.balancing import PCGrad
 
 SOFT = sharing.Soft(kmtl.regularizers.MeanL2(0.1))
-MIXED = [sharing.CrossStitch(), sharing.PLE(), sharing.DSelectK(), sharing.AdaTT()]
+MIXED = [sharing.CrossStitch(), sharing.PLE(), sharing.Sluice(), sharing.AdaTT()]
+LEVELS = kmtl.trunks.MLP([8, 8])  # PLE with one is CGC
 
 
 @pytest.mark.parametrize("way", MIXED, ids=lambda way: type(way).__name__)
 def test_tasks_that_read_each_other_have_none(way):
-    assert build(some_tasks(), sharing=way).own_slices() is None
+    assert build(some_tasks(), trunk=LEVELS, sharing=way).own_slices() is None
+
+
+def test_experts_of_one_level_are_the_tasks_own():
+    assert build(some_tasks(), sharing=sharing.PLE()).own_slices() is not None
 
 
 class _AddsLoss(keras.layers.Layer):

@@ -127,6 +127,7 @@ def test_an_overflow_leaves_weights_and_state_as_they_were(at):
     assert all(np.isfinite(part).all() for part in second.update)
 
 
+@pytest.mark.slow
 @PLACES
 def test_a_graph_equals_eager_steps(at):
     eager = trained(Watch(at=at), run_eagerly=True)
