@@ -51,10 +51,6 @@ print(json.dumps([one, both]))
 """
 
 
-# One worker trains for all tests.
-pytestmark = pytest.mark.xdist_group("model_distributed")
-
-
 @pytest.fixture(scope="module")
 def results():
     finished = subprocess.run(

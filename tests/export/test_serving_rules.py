@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 from exported import ROWS
 
-pytestmark = pytest.mark.xdist_group("serving rules")  # they share one export
-
 RAW = ["serving_default", "predict_rich", "predict_age", "labels", "representation"]
 CLASSIFY = ["classify_rich", "classify_predict"]
 REGRESS = ["regress_age"]

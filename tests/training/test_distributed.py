@@ -90,14 +90,13 @@ ALIKE = [
     "NormalizedLosses Branched",
 ]
 REFUSED = ["every Hard", "shared every Branched"]
-# One worker trains for all tests.
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("distributed")]
+pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def results():
+def trained(alike, refused):
+    """Trains each case in a process with two devices; by case what came of it."""
     folder = Path(__file__).parent
-    cases = json.dumps([ALIKE, REFUSED])
+    cases = json.dumps([alike, refused])
     finished = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(folder.parent), str(folder), cases],
         check=False,
@@ -108,18 +107,26 @@ def results():
     return json.loads(finished.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("case", ALIKE)
-def test_weights_logs_and_state_are_those_of_one_device(results, case):
-    one, both = results[case]
+def assert_alike(both, one, case):
+    options = {"rtol": 1e-4, "atol": 1e-6, "err_msg": case}
     for ours, theirs in zip(both["weights"], one["weights"], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(ours, theirs, **options)
     assert set(both["logs"]) == set(one["logs"])
-    for name, values in one["logs"].items():
-        np.testing.assert_allclose(both["logs"][name], values, rtol=1e-4, atol=1e-6)
-    for name, values in one["state"].items():
-        np.testing.assert_allclose(both["state"][name], values, rtol=1e-4, atol=1e-6)
+    for kind in ("logs", "state"):
+        for name, values in one[kind].items():
+            np.testing.assert_allclose(both[kind][name], values, **options)
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_weights_in_some_steps_only_are_refused(results, case):
-    assert results[case].startswith("`every` must be 1 with several replicas")
+# One test: each process takes seconds to start.
+def test_weights_logs_and_state_are_those_of_one_device():
+    results = trained(ALIKE, [])
+    assert list(results) == ALIKE
+    for case, (one, both) in results.items():
+        assert_alike(both, one, case)
+
+
+def test_weights_in_some_steps_only_are_refused():
+    results = trained([], REFUSED)
+    assert list(results) == REFUSED
+    for message in results.values():
+        assert message.startswith("`every` must be 1 with several replicas")
