@@ -106,12 +106,13 @@ def test_training_is_the_same_in_a_compiled_step(jit_compile):
 
 
 @pytest.mark.slow
-def test_training_is_the_same_with_towers_of_convolutions():
+@pytest.mark.parametrize("way", ["Soft", "CGC"])
+def test_training_is_the_same_with_towers_of_convolutions(way):
     images = np.random.default_rng(0).random((30, 6, 6, 1), dtype="float32")
     data = {task: (images[: len(y)], y) for task, (_, y) in DATA.items()}
     options = {"inputs": (6, 6, 1), "trunk": kmtl.trunks.CNN([4], pooling="avg")}
     sampler = sample_tasks(data, batch_size=20)
-    model, twin = (some_model(APART["Soft"], **options) for _ in range(2))
+    model, twin = (some_model(APART[way], **options) for _ in range(2))
     alone(model).fit(sampler, verbose=0)
     whole(twin).fit(sampler, verbose=0)
     for ours, theirs in zip(weights(model), weights(twin), strict=True):

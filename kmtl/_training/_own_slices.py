@@ -199,6 +199,8 @@ class _Search:
         is_own = any(id(tensor) in self._own for tensor in inputs)
         if not is_own and not self._parts_tasks(operation):
             return True
+        if not self._takes_selections_alone(operation, inputs):
+            return False
         is_folded = any(id(tensor) in self._folded for tensor in inputs)
         if not (is_folded or self._keeps_apart(operation)) or may_add_loss(operation):
             return False
@@ -217,6 +219,12 @@ class _Search:
         self._selections.add(id(layer.output))
         self._own.add(id(layer.output))
         return list(layer.tasks) == self._names and id(layer.input) not in self._own
+
+    def _takes_selections_alone(self, operation: Any, inputs: Sequence[Any]) -> bool:
+        """Whether gates of all tasks, if there are any, mix what all tasks share."""
+        if all(id(tensor) not in self._selections for tensor in inputs):
+            return True
+        return isinstance(operation, MixExperts) and id(inputs[0]) not in self._own
 
     def _parts_tasks(self, operation: Any) -> bool:
         """Whether an operation makes slices for tasks."""

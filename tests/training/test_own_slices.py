@@ -24,6 +24,19 @@ def test_experts_of_one_level_are_the_tasks_own():
     assert build(some_tasks(), sharing=sharing.PLE()).own_slices() is not None
 
 
+@pytest.mark.parametrize("squares", [False, True])
+def test_gates_of_all_tasks_are_only_told_apart_in_a_mixture(squares):
+    def selected(trunk, inputs, tasks):
+        experts = trunk.apply(kmtl.trunks.Stack(["/0", "/1"], seed=0), inputs)
+        names = [task.name for task in tasks]
+        gates = kmtl.layers.SelectExperts(["/0", "/1"], tasks=names)(experts)
+        gates = keras.layers.Multiply()([gates, gates]) if squares else gates
+        return kmtl.layers.MixExperts()([experts, gates])
+
+    model = build(some_tasks(), sharing=selected)
+    assert (model.own_slices() is None) == squares
+
+
 class _AddsLoss(keras.layers.Layer):
     def call(self, inputs):
         self.add_loss(keras.ops.mean(inputs**2))
