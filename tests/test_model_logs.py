@@ -192,59 +192,70 @@ def test_callables_and_keras_metrics_skip_missing_labels():
     assert logs["price_off"] == pytest.approx(logs["price_mae"], rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "metric",
-    [
-        "precision",
-        "recall",
-        "binary_accuracy",
-        keras.metrics.AUC(name="slow_auc"),
-        keras.metrics.F1Score(threshold=0.5),
-        keras.metrics.MatthewsCorrelation()
-        if "MatthewsCorrelation" in dir(keras.metrics)
-        else keras.metrics.FalsePositives(),
-    ],
-)
-def test_keras_metrics_of_binary_tasks_equal_keras(trained, metric):
+BINARY = [
+    "precision",
+    "recall",
+    "binary_accuracy",
+    keras.metrics.AUC(name="slow_auc"),
+    keras.metrics.F1Score(threshold=0.5),
+    keras.metrics.FalsePositives(),
+]
+MULTICLASS = [  # and whether labels are one-hot
+    ("sparse_categorical_accuracy", False),
+    (keras.metrics.SparseTopKCategoricalAccuracy(k=2), False),
+    (keras.metrics.TopKCategoricalAccuracy(k=2), True),
+    ("categorical_accuracy", True),
+    (keras.metrics.F1Score(average="macro"), True),
+    (keras.metrics.AUC(multi_label=True, num_labels=3), True),
+    (keras.metrics.CategoricalCrossentropy(), True),
+    (keras.metrics.SparseCategoricalCrossentropy(), False),
+]
+
+
+@pytest.fixture(scope="module")
+def measured(trained):
+    """Logs of a model with all these metrics, its predictions and the labels."""
     _, x, y = trained
-    model = build([BinaryTask("buy", metrics=[metric])])
-    logs = evaluate(model, x, {"buy": y["buy"]}, batch_size=8)
+    many = [metric for metric, _ in MULTICLASS]
+    tasks = [
+        BinaryTask("buy", metrics=BINARY),
+        MulticlassTask("colour", classes=3, metrics=many),
+    ]
+    model = build(tasks)
+    y = {task.name: y[task.name] for task in tasks}
+    return evaluate(model, x, y, batch_size=8), model.predict(x, verbose=0), y
+
+
+def assert_equals_keras(value, metric, labels, outputs):
     plain = keras.metrics.get(metric)
-    known = ~np.isnan(y["buy"])
-    outputs = model.predict(x, verbose=0)["buy"][known]
     plain.reset_state()
-    plain.update_state(y["buy"][known, None], outputs)
-    value = logs[f"buy_{metric if isinstance(metric, str) else plain.name}"]
+    plain.update_state(labels, outputs)
     assert value == pytest.approx(float(np.mean(plain.result())), rel=1e-5)
 
 
+def name_of(metric):
+    return metric if isinstance(metric, str) else metric.name
+
+
+@pytest.mark.parametrize("metric", BINARY, ids=name_of)
+def test_keras_metrics_of_binary_tasks_equal_keras(measured, metric):
+    logs, outputs, y = measured
+    known = ~np.isnan(y["buy"])
+    labels = y["buy"][known, None]
+    value = logs[f"buy_{name_of(metric)}"]
+    assert_equals_keras(value, metric, labels, outputs["buy"][known])
+
+
 @pytest.mark.parametrize(
-    ("metric", "one_hot"),
-    [
-        ("sparse_categorical_accuracy", False),
-        (keras.metrics.SparseTopKCategoricalAccuracy(k=2), False),
-        (keras.metrics.TopKCategoricalAccuracy(k=2), True),
-        ("categorical_accuracy", True),
-        (keras.metrics.F1Score(average="macro"), True),
-        (keras.metrics.AUC(multi_label=True, num_labels=3), True),
-        (keras.metrics.CategoricalCrossentropy(), True),
-        (keras.metrics.SparseCategoricalCrossentropy(), False),
-    ],
+    ("metric", "one_hot"), MULTICLASS, ids=[name_of(metric) for metric, _ in MULTICLASS]
 )
-def test_keras_metrics_of_multiclass_tasks_equal_keras(trained, metric, one_hot):
-    _, x, y = trained
-    model = build([MulticlassTask("colour", classes=3, metrics=[metric])])
-    logs = evaluate(model, x, {"colour": y["colour"]}, batch_size=8)
-    plain = keras.metrics.get(metric)
+def test_keras_metrics_of_multiclass_tasks_equal_keras(measured, metric, one_hot):
+    logs, outputs, y = measured
     known = ~np.isnan(y["colour"])
     labels = y["colour"][known].astype(int)
-    plain.reset_state()
-    plain.update_state(
-        np.eye(3)[labels] if one_hot else labels,
-        model.predict(x, verbose=0)["colour"][known],
-    )
-    value = logs[f"colour_{plain.name}"]
-    assert value == pytest.approx(float(np.mean(plain.result())), rel=1e-5)
+    labels = np.eye(3)[labels] if one_hot else labels
+    value = logs[f"colour_{name_of(metric)}"]
+    assert_equals_keras(value, metric, labels, outputs["colour"][known])
 
 
 def test_a_metric_object_given_to_two_tasks_counts_each_alone():
