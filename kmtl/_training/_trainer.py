@@ -117,10 +117,14 @@ class Trainer(Balanced):
 
         Made while a step is traced, they would have it traced a second time.
         """
-        if not self.optimizer.built:
-            with self.distribute_strategy.scope():
-                self.optimizer.build(self.trainable_variables)
+        with self.distribute_strategy.scope():
+            self._build_optimizer()
         return super().make_train_function(force)
+
+    def _build_optimizer(self) -> None:
+        if not self.optimizer.built:
+            with tf.init_scope():
+                self.optimizer.build(self.trainable_variables)
 
     def train_step(self, data: Any) -> dict[str, Tensor]:
         """Takes one optimizer step; returns the total of the epoch so far."""
@@ -174,9 +178,7 @@ class Trainer(Balanced):
         freeze_absent = self._compile_settings["freeze_absent"]
         if not frozen and not freeze_absent:
             return variables, None
-        if not self.optimizer.built:
-            with tf.init_scope():
-                self.optimizer.build(variables)
+        self._build_optimizer()  # a step may be taken without `fit`
         owned = self.owned_variables()
         resting = {id(p.variable) for p in owned if p.all_owners <= frozen}
         if self.towers is not None and self.towers.coupling.proximal:
