@@ -48,21 +48,8 @@ class RowGroups:
         """
         total = tf.size(tasks)
         sizes = tf.math.unsorted_segment_sum(tf.ones_like(tasks), tasks, count)
-        parts = tf.minimum(total, count)
-        if not is_static:
-            parts = tf.math.count_nonzero(sizes, dtype=tf.int32)
-        size = tf.maximum(-(-total // tf.maximum(parts, 1)), 1)
-        if not is_static:
-            most = tf.maximum(tf.reduce_max(sizes), 1)
-            size = tf.where(most <= _WIDE * size, most, size)
-        counts = -(-sizes // size)
-        if not is_static:  # an empty group costs less than a copy of all other weights
-            is_most = 4 * parts >= 3 * count
-            counts = tf.where(is_most, tf.maximum(counts, 1), counts)
-        # Each task leaves less than a group empty.
-        groups = (
-            (total + parts * (size - 1)) // size if is_static else tf.reduce_sum(counts)
-        )
+        divide = _divided_by_rows if is_static else _divided_by_tasks
+        size, counts, groups = divide(sizes, total)
         owners = tf.searchsorted(tf.cumsum(counts), tf.range(groups), side="right")
         order = tf.argsort(tasks, stable=True)
         taken = _places(tf.gather(tasks, order), sizes, counts, size)
@@ -118,6 +105,39 @@ class RowGroups:
             return tf.gather(values, self.places), back
 
         return take(placed)
+
+
+def _divided_by_rows(sizes: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Divides tasks into groups whose number depends on how many rows there are.
+
+    Args:
+        sizes: Rows of each task.
+        total: Rows of all tasks.
+
+    Returns:
+        Rows of a group, groups of each task, and all groups.
+    """
+    parts = tf.minimum(total, sizes.shape[0])
+    size = _mean_size(total, parts)
+    # Each task leaves less than a group empty.
+    return size, -(-sizes // size), (total + parts * (size - 1)) // size
+
+
+def _divided_by_tasks(sizes: Tensor, total: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Divides tasks into as few groups as pay; see `_divided_by_rows`."""
+    parts = tf.math.count_nonzero(sizes, dtype=tf.int32)
+    size = _mean_size(total, parts)
+    most = tf.maximum(tf.reduce_max(sizes), 1)
+    size = tf.where(most <= _WIDE * size, most, size)
+    counts = -(-sizes // size)
+    # An empty group costs less than a copy of all other weights.
+    is_most = 4 * parts >= 3 * sizes.shape[0]
+    counts = tf.where(is_most, tf.maximum(counts, 1), counts)
+    return size, counts, tf.reduce_sum(counts)
+
+
+def _mean_size(total: Tensor, parts: Tensor) -> Tensor:
+    return tf.maximum(-(-total // tf.maximum(parts, 1)), 1)
 
 
 def _places(tasks: Tensor, sizes: Tensor, counts: Tensor, size: Tensor) -> Tensor:
