@@ -23,14 +23,15 @@ class Log:
 
     def __init__(self, folder: Path | None, settings: Mapping[str, str]) -> None:
         self.finished: dict[Run, Record] = {}
-        self._path = None if folder is None else folder / _FILE
-        if folder is None or self._path is None:
+        self._path: Path | None = None
+        if folder is None:
             return
         if folder.is_file():
             raise ValueError(
                 f"`folder` must name a folder. Received: a file, {folder}."
             )
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = folder / _FILE
+        folder.mkdir(parents=True, exist_ok=True)
         there = self._path.read_text(encoding="utf-8") if self._path.exists() else ""
         lines = there.split("\n")[:-1]  # what follows the last end of line was cut
         if lines:

@@ -105,9 +105,7 @@ class TaskDense(SlicewiseLayer):
             return self.activation(outputs if bias is None else outputs + bias)
         # The same by `einsum` is a quarter slower.
         by_task = ops.matmul(ops.transpose(inputs, (1, 0, 2)), kernel)
-        if (
-            bias is not None
-        ):  # before the axes turn: TensorFlow skips two turns in a row
+        if bias is not None:  # before the turn, next to which may be one back
             by_task = by_task + bias[:, None]
         return self.activation(ops.transpose(by_task, (1, 0, 2)))
 

@@ -25,9 +25,8 @@ class AUC(VectorMetric):
     with many tasks, are spaced by `asinh` around the median of the logits of the first
     batch with labels of the task, in units of their median deviation: fine where the
     scores are, and wide enough for where they go; with several replicas around 0, in
-    units of 1. Pairs in
-    one bin count one half, as ties do. The error is below 1e-4 on 20,000 rows and
-    falls with more rows.
+    units of 1. Pairs in one bin count one half, as ties do. The error is below 1e-4 on
+    20,000 rows and falls with more rows.
     """
 
     name = "auc"
