@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from small import build, head_slices, some_inputs, some_labels, some_tasks
+from small import build, head_slices, slow_but, some_inputs, some_labels, some_tasks
 
 from kmtl import balancing
 
@@ -25,11 +25,6 @@ BY_GRADIENTS = {
 }
 # Those of the default suite: each kind of state, and a solver.
 QUICK = ("FAMO", "GradVac", "NormalizedLosses", "UPGrad")
-
-
-def slow_but(quick, name):
-    """The marks of a test of one method."""
-    return () if name in quick else pytest.mark.slow
 
 
 every_method = pytest.mark.parametrize(

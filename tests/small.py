@@ -2,11 +2,17 @@
 
 import keras
 import numpy as np
+import pytest
 
 import kmtl
 
 FEATURES = 4
 TRUNK = kmtl.trunks.MLP([8], activation="tanh")
+
+
+def slow_but(quick, name):
+    """The marks of a test of one of several names."""
+    return () if name in quick else pytest.mark.slow
 
 
 def some_tasks(**options):

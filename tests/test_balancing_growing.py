@@ -9,12 +9,11 @@ from balanced import (
     assert_same_rows,
     balanced,
     rows_of,
-    slow_but,
     state_of,
     train,
 )
 from growing import NEW, assert_kept, assert_same_state
-from small import head_slices
+from small import head_slices, slow_but
 
 import kmtl
 from kmtl import BinaryTask, balancing, sharing

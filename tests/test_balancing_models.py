@@ -15,11 +15,10 @@ from balanced import (
     assert_same_training,
     balanced,
     every_method,
-    slow_but,
     state_of,
     train,
 )
-from small import build, head_slices, weights_by_path
+from small import build, head_slices, slow_but, weights_by_path
 
 import kmtl
 from kmtl import balancing, sharing

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from balanced import METHODS, TASKS, X, Y, balanced, slow_but, state_of, train
-from small import build, fit, weights_by_path
+from balanced import METHODS, TASKS, X, Y, balanced, state_of, train
+from small import build, fit, slow_but, weights_by_path
 
 from kmtl.balancing import DWA, FAMO, GLS, FixedWeights, NormalizedLosses, UPGrad
 

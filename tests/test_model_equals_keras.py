@@ -9,6 +9,7 @@ from small import (
     evaluate,
     fit,
     plain_twin,
+    slow_but,
     some_inputs,
     some_labels,
     some_tasks,
@@ -18,10 +19,7 @@ import kmtl
 from kmtl import BinaryTask, MulticlassTask, RegressionTask
 
 K = keras.losses
-SLOW_OPTIMIZERS = [
-    pytest.param(name, marks=pytest.mark.slow)
-    for name in ("sgd", "adam", "rmsprop", "lion")
-]
+OPTIMIZERS = ["sgd", "adam", "adamw", "rmsprop", "lion"]
 
 
 def log_ratio(y_true, y_pred):
@@ -187,7 +185,10 @@ def default_losses():
 
 
 @pytest.mark.usefixtures("in_float64")
-@pytest.mark.parametrize("optimizer", ["adamw", *SLOW_OPTIMIZERS])
+@pytest.mark.parametrize(
+    "optimizer",
+    [pytest.param(name, marks=slow_but(["adamw"], name)) for name in OPTIMIZERS],
+)
 def test_five_steps_equal_keras(optimizer):
     weights = {"click": 0.5, "price": 2.0}
     model = build(some_tasks(), optimizer=optimizer, loss_weights=weights)

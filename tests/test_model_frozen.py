@@ -7,6 +7,7 @@ from small import (
     build,
     fit,
     head_slices,
+    slow_but,
     some_inputs,
     some_labels,
     some_tasks,
@@ -21,12 +22,10 @@ OPTIMIZERS = {
     "adamw": lambda: K.AdamW(0.05, weight_decay=0.1),
     "rmsprop": lambda: K.RMSprop(0.05, momentum=0.5, centered=True),
 }
-SOME = [
-    name
-    if name in ("momentum", "adamw")
-    else pytest.param(name, marks=pytest.mark.slow)
-    for name in OPTIMIZERS
-]
+every_optimizer = pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=slow_but(["momentum", "adamw"], n)) for n in OPTIMIZERS],
+)
 X = some_inputs()
 Y = some_labels(some_tasks())
 
@@ -54,7 +53,7 @@ def assert_equal(some, others):
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", SOME)
+@every_optimizer
 def test_a_frozen_head_and_its_slots_do_not_move(name):
     model = build(some_tasks(), optimizer=OPTIMIZERS[name](), head_units=(5,))
     fit(model, X, Y)
@@ -131,7 +130,7 @@ def test_the_penalty_of_a_frozen_head_does_not_move_it():
     assert_equal(before, head_slices(model, "a"))
 
 
-@pytest.mark.parametrize("name", SOME)
+@every_optimizer
 def test_freeze_absent_holds_a_task_without_labels_in_the_batch(name):
     model = build(some_tasks(), optimizer=OPTIMIZERS[name]())
     model.compile(freeze_absent=True)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from small import slow_but
 
 from kmtl._training import _update
 from kmtl._training._update import update
@@ -21,10 +22,6 @@ OPTIMIZERS = {
     "Adamax": lambda: K.Adamax(0.1),
     "Ftrl": lambda: K.Ftrl(0.1),
 }
-FIRST = [
-    name if name == "AdamW" else pytest.param(name, marks=pytest.mark.slow)
-    for name in OPTIMIZERS
-]
 RNG = np.random.default_rng(0)
 SHAPES = [(3, 4, 2), (3, 2)]
 STARTS = [RNG.normal(size=shape).astype("float32") for shape in SHAPES]
@@ -53,7 +50,9 @@ def is_fused(step):
 
 
 @pytest.mark.usefixtures("fuse")
-@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=slow_but(["AdamW"], name)) for name in OPTIMIZERS]
+)
 def test_three_steps_are_those_of_the_optimizer(name):
     ours, theirs = ([keras.Variable(s) for s in STARTS] for _ in range(2))
     fused, alone = OPTIMIZERS[name](), OPTIMIZERS[name]()
