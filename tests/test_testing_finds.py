@@ -212,6 +212,13 @@ def test_check_trunk_finds_a_layer_without_a_gradient():
         testing.check_trunk(trunk, NUMBERS)
 
 
+def test_check_trunk_gives_units_that_are_off_another_chance():
+    start = keras.initializers.Constant(-1.0)
+    off = keras.layers.Dense(2, activation="relu", kernel_initializer=start)
+    testing.check_trunk([off], np.ones((2, 3), "float32"))
+    np.testing.assert_array_equal(off.kernel, -np.ones((3, 2)))
+
+
 def test_check_sharing_finds_a_sharing_that_depends_on_the_order():
     def first_task_only(trunk, inputs, tasks):
         return keras.ops.multiply(trunk(inputs), 1.0 + (tasks[0].name == "click"))

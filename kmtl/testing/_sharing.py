@@ -127,15 +127,17 @@ def _check_tracing(model: MTLModel) -> None:
 
 
 def _check_gradients(model: MTLModel) -> None:
-    values = [v.value for v in model.trainable_variables]
-    with tf.GradientTape(persistent=True) as tape:
-        totals = {k: tf.reduce_sum(v**2) for k, v in model(_inputs(model)).items()}
-    by_task = {k: tape.gradient(total, values) for k, total in totals.items()}
-    together = [
-        next((g for g in column if g is not None and np.any(g)), None)
-        for column in zip(*by_task.values(), strict=True)
-    ]
-    check.assert_trained(model, together, "the gradient of a task")
+    def gradients() -> list[Any]:
+        values = [v.value for v in model.trainable_variables]
+        with tf.GradientTape(persistent=True) as tape:
+            totals = {k: tf.reduce_sum(v**2) for k, v in model(_inputs(model)).items()}
+        by_task = [tape.gradient(total, values) for total in totals.values()]
+        return [
+            next((g for g in column if g is not None and np.any(g)), None)
+            for column in zip(*by_task, strict=True)
+        ]
+
+    check.assert_trained(model, gradients, "the gradient of a task")
 
 
 def _check_shared_tensors(model: MTLModel) -> None:

@@ -58,11 +58,13 @@ def _check_values(model: keras.Model, sample: Any) -> None:
 
 
 def _check_gradient(model: keras.Model, sample: Any) -> None:
-    with tf.GradientTape() as tape:
-        # Not the plain sum: that of a normalised output has no gradient.
-        total = tf.reduce_sum(_weigh(model(sample, training=True)))
-    values = [v.value for v in model.trainable_variables]
-    check.assert_trained(model, tape.gradient(total, values), "a gradient")
+    def gradients() -> list[Any]:
+        with tf.GradientTape() as tape:
+            # Not the plain sum: that of a normalised output has no gradient.
+            total = tf.reduce_sum(_weigh(model(sample, training=True)))
+        return tape.gradient(total, [v.value for v in model.trainable_variables])
+
+    check.assert_trained(model, gradients, "a gradient")
 
 
 def _weigh(outputs: Any) -> Any:
