@@ -4,6 +4,8 @@
 grouping is `(groups, tasks)`, boolean.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
 # Up to here every grouping is looked at: 3 ** 14 pairs of subsets take a few seconds.
@@ -13,8 +15,26 @@ _STARTS = 20
 _ROUNDING = 1e-9
 
 
+@dataclass(frozen=True)
+class Gain:
+    """What a task gains by the others of its group.
+
+    Attributes:
+        alone: The gain of a task without others.
+        mean: Whether it is the mean of their affinities to it, not the sum.
+    """
+
+    alone: float = 0.0
+    mean: bool = True
+
+    def of(self, sums: np.ndarray, others: np.ndarray) -> np.ndarray:
+        """The gains of tasks with so many others, whose affinities have these sums."""
+        shared = sums / np.maximum(others, 1) if self.mean else sums
+        return np.where(others > 0, shared, self.alone)
+
+
 def best_grouping(
-    values: np.ndarray, groups: int, *, overlapping: bool, alone: float
+    values: np.ndarray, groups: int, *, overlapping: bool, gain: Gain
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the grouping with the largest sum of gains.
 
@@ -22,32 +42,31 @@ def best_grouping(
         Which tasks each group has, and which it serves.
     """
     if len(values) <= MOST_EXACT:
-        members = _exact(values, groups, overlapping=overlapping, alone=alone)
+        members = _exact(values, groups, overlapping=overlapping, gain=gain)
     else:
-        members = _searched(values, groups, alone)
+        members = _searched(values, groups, gain)
         if overlapping:
-            members = _with_helpers(values, members, groups, alone)
+            members = _with_helpers(values, members, groups, gain)
     served = np.zeros_like(members)
-    best = gains_in(values, members, alone).argmax(axis=0)
+    best = gains_in(values, members, gain).argmax(axis=0)
     served[best, np.arange(len(best))] = True
     used = served.any(axis=1)
     return members[used], served[used]
 
 
-def gains_in(values: np.ndarray, members: np.ndarray, alone: float) -> np.ndarray:
+def gains_in(values: np.ndarray, members: np.ndarray, gain: Gain) -> np.ndarray:
     """The gain of each task in each group, `(groups, tasks)`; -inf where it is not."""
     others = members.sum(axis=1, keepdims=True) - 1
-    gains = np.where(others > 0, (members @ values) / np.maximum(others, 1), alone)
-    return np.where(members, gains, -np.inf)
+    return np.where(members, gain.of(members @ values, others), -np.inf)
 
 
 def _exact(
-    values: np.ndarray, groups: int, *, overlapping: bool, alone: float
+    values: np.ndarray, groups: int, *, overlapping: bool, gain: Gain
 ) -> np.ndarray:
     """Dynamic programming over subsets of the tasks; a subset is a number of bits."""
     count = len(values)
     has = (np.arange(2**count)[:, None] >> np.arange(count) & 1).astype(bool)
-    gains = np.where(has, gains_in(values, has, alone), 0.0)
+    gains = np.where(has, gains_in(values, has, gain), 0.0)
     subsets = _subsets(count)
     networks = np.arange(2**count)
     if overlapping:
@@ -115,55 +134,54 @@ def _with_one_more(
     return new, chosen
 
 
-def _searched(values: np.ndarray, groups: int, alone: float) -> np.ndarray:
+def _searched(values: np.ndarray, groups: int, gain: Gain) -> np.ndarray:
     """The best of local searches from several starts, as `(groups, tasks)`."""
     # The sum over a group is of pairs, in which both directions count alike.
     pairs = values + values.T
     rng = np.random.default_rng(0)
-    starts = [_merged(pairs, groups, alone)]
+    starts = [_merged(pairs, groups, gain)]
     starts += [rng.integers(groups, size=len(pairs)) for _ in range(_STARTS)]
-    found = [_improved(pairs, start, groups, alone) for start in starts]
-    totals = [_total(pairs, place, groups, alone) for place in found]
+    found = [_improved(pairs, start, groups, gain) for start in starts]
+    totals = [_total(pairs, place, groups, gain) for place in found]
     return found[int(np.argmax(totals))] == np.arange(groups)[:, None]
 
 
-def _worth(sums: np.ndarray, sizes: np.ndarray, alone: float) -> np.ndarray:
+def _worth(sums: np.ndarray, sizes: np.ndarray, gain: Gain) -> np.ndarray:
     """What groups are worth whose pairs have these sums."""
-    of_one = np.where(sizes == 1, alone, 0.0)
-    return np.where(sizes > 1, sums / np.maximum(sizes - 1, 1), of_one)
+    return np.where(sizes > 0, gain.of(sums, sizes - 1), 0.0)
 
 
-def _total(pairs: np.ndarray, place: np.ndarray, groups: int, alone: float) -> float:
+def _total(pairs: np.ndarray, place: np.ndarray, groups: int, gain: Gain) -> float:
     has = np.eye(groups)[place]
     sums = ((pairs @ has) * has).sum(axis=0) / 2
-    return float(_worth(sums, has.sum(axis=0), alone).sum())
+    return float(_worth(sums, has.sum(axis=0), gain).sum())
 
 
-def _merged(pairs: np.ndarray, groups: int, alone: float) -> np.ndarray:
+def _merged(pairs: np.ndarray, groups: int, gain: Gain) -> np.ndarray:
     """Merges the two groups that gain most by it, until no more need or should be."""
     has = np.eye(len(pairs))
     while True:
         between = has.T @ pairs @ has
         sums, sizes = np.diag(between) / 2, has.sum(axis=0)
-        together = _worth(sums[:, None] + sums + between, sizes[:, None] + sizes, alone)
-        worth = _worth(sums, sizes, alone)
-        gains = together - worth[:, None] - worth
-        np.fill_diagonal(gains, -np.inf)
-        i, j = np.unravel_index(gains.argmax(), gains.shape)
-        if has.shape[1] <= groups and not gains[i, j] > 0:
+        together = _worth(sums[:, None] + sums + between, sizes[:, None] + sizes, gain)
+        worth = _worth(sums, sizes, gain)
+        more = together - worth[:, None] - worth
+        np.fill_diagonal(more, -np.inf)
+        i, j = np.unravel_index(more.argmax(), more.shape)
+        if has.shape[1] <= groups and not more[i, j] > 0:
             return has.argmax(axis=1)
         has[:, i] += has[:, j]
         has = np.delete(has, j, axis=1)
 
 
 def _improved(
-    pairs: np.ndarray, place: np.ndarray, groups: int, alone: float
+    pairs: np.ndarray, place: np.ndarray, groups: int, gain: Gain
 ) -> np.ndarray:
     """Moves a task, or swaps two, whichever gains most, until nothing does."""
     place = place.copy()
     least = _ROUNDING * np.abs(pairs).max(initial=0.0)
     while True:
-        moves, swaps = _changes(pairs, place, groups, alone)
+        moves, swaps = _changes(pairs, place, groups, gain)
         task, group = np.unravel_index(moves.argmax(), moves.shape)
         one, other = np.unravel_index(swaps.argmax(), swaps.shape)
         if max(moves[task, group], swaps[one, other]) <= least:
@@ -175,36 +193,36 @@ def _improved(
 
 
 def _changes(
-    pairs: np.ndarray, place: np.ndarray, groups: int, alone: float
+    pairs: np.ndarray, place: np.ndarray, groups: int, gain: Gain
 ) -> tuple[np.ndarray, np.ndarray]:
     """What moves gain, `(tasks, groups)`, and what swaps do, `(tasks, tasks)`."""
     has = np.eye(groups)[place]
     links = pairs @ has  # of each task to each group
     own = (links * has).sum(axis=1)
     sums, sizes = (links * has).sum(axis=0) / 2, has.sum(axis=0)
-    worth = _worth(sums, sizes, alone)
-    left = _worth(sums[place] - own, sizes[place] - 1, alone) - worth[place]
-    joined = _worth(sums + links, sizes + 1, alone) - worth
+    worth = _worth(sums, sizes, gain)
+    left = _worth(sums[place] - own, sizes[place] - 1, gain) - worth[place]
+    joined = _worth(sums + links, sizes + 1, gain) - worth
     moves = np.where(has > 0, -np.inf, left[:, None] + joined)
     # Row and column change places: the group of the row gets the column's task.
     instead = sums[place, None] - own[:, None] + links[:, place].T - pairs
-    change = _worth(instead, sizes[place, None], alone) - worth[place, None]
+    change = _worth(instead, sizes[place, None], gain) - worth[place, None]
     swaps = np.where(place[:, None] == place, -np.inf, change + change.T)
     return moves, swaps
 
 
 def _with_helpers(
-    values: np.ndarray, members: np.ndarray, groups: int, alone: float
+    values: np.ndarray, members: np.ndarray, groups: int, gain: Gain
 ) -> np.ndarray:
     """Adds tasks to groups, or takes them out, as long as that gains anything."""
     members = np.pad(members, ((0, groups - len(members)), (0, 0)))
     least = _ROUNDING * np.abs(values).max(initial=0.0)
     while True:
-        gains = gains_in(values, members, alone)
+        gains = gains_in(values, members, gain)
         best = gains.max(axis=0)
         elsewhere = _best_elsewhere(gains)
         totals = np.stack(
-            [_flipped(values, members[g], elsewhere[g], alone) for g in range(groups)]
+            [_flipped(values, members[g], elsewhere[g], gain) for g in range(groups)]
         )
         group, task = np.unravel_index(totals.argmax(), totals.shape)
         if totals[group, task] > best.sum() + least:
@@ -235,7 +253,7 @@ def _best_elsewhere(gains: np.ndarray) -> np.ndarray:
 
 
 def _flipped(
-    values: np.ndarray, members: np.ndarray, elsewhere: np.ndarray, alone: float
+    values: np.ndarray, members: np.ndarray, elsewhere: np.ndarray, gain: Gain
 ) -> np.ndarray:
     """The sum of gains with one task more or less in a group, by that task.
 
@@ -243,10 +261,10 @@ def _flipped(
         values: The affinities.
         members: Which tasks the group has.
         elsewhere: The best gain of each task in the other groups.
-        alone: The gain of a task alone.
+        gain: What a task gains by others.
     """
     changed = members ^ np.eye(len(values), dtype=bool)
     others = changed.sum(axis=1, keepdims=True) - 1
     sums = members @ values + np.where(members, -1.0, 1.0)[:, None] * values
-    gains = np.where(others > 0, sums / np.maximum(others, 1), alone)
-    return np.maximum(np.where(changed, gains, -np.inf), elsewhere).sum(axis=1)
+    gains = np.where(changed, gain.of(sums, others), -np.inf)
+    return np.maximum(gains, elsewhere).sum(axis=1)

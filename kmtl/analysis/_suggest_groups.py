@@ -1,19 +1,20 @@
 """The best way to share tasks out among a few networks."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from kmtl._checks import (
+    check_choice,
     check_flag,
     check_number,
     check_positive_integer,
     check_unique,
     shorten,
 )
-from kmtl.analysis._group_search import best_grouping, gains_in
+from kmtl.analysis._group_search import Gain, best_grouping, gains_in
 from kmtl.analysis._task_affinity import TaskAffinity
 
 
@@ -43,15 +44,16 @@ def suggest_groups(
     affinity: TaskAffinity | pd.DataFrame,
     *,
     groups: int,
+    gain: Literal["mean", "sum"] = "mean",
     overlapping: bool = False,
     alone: float = 0.0,
 ) -> TaskGroups:
     """Finds the best grouping of tasks into at most so many networks.
 
-    The predicted gain of a task in a group is the mean affinity of the others to it;
-    the grouping with the largest sum over tasks is the best. Up to 14 tasks it is found
-    for certain, above that by local searches from several starts; 100 tasks take a few
-    seconds.
+    The predicted gain of a task in a group is the mean affinity of the others to it, or
+    the sum; the grouping with the largest sum over tasks is the best. Up to 14 tasks it
+    is found for certain, above that by local searches from several starts; 100 tasks
+    take a few seconds.
 
     Predicted gains say which grouping is worth training, not what it will gain.
 
@@ -60,6 +62,12 @@ def suggest_groups(
             help, its columns tasks that are helped, with the same names in the same
             order; the diagonal is not looked at.
         groups: How many networks at most. Fewer are suggested if that is better.
+        gain: `"mean"` counts how much the others of a group help, as in the paper;
+            `"sum"` also how many they are: a step for a group is the sum of those for
+            its tasks, and so is its effect on one of them, to first order. The mean
+            finds tasks that are alike, even in a trunk too narrow for all. Where a
+            trunk has room, tasks gain more the more others help, and the sum predicts
+            that much better; see `docs/results.md`.
         overlapping: Whether a task may also be trained in networks that it is not used
             in, to help others, as in the paper. By default every task is in one group.
         alone: The gain of a task that has a network of its own. A number far below all
@@ -90,14 +98,15 @@ def suggest_groups(
     """
     frame = _checked_affinity(affinity)
     check_positive_integer(groups, "groups")
+    check_choice(gain, ("mean", "sum"), "gain")
     check_flag(overlapping, "overlapping")
     check_number(alone, "alone")
-    values = _without_diagonal(frame)
+    values, kind = _without_diagonal(frame), Gain(alone, mean=gain == "mean")
     members, served = best_grouping(
-        values, min(groups, len(values)), overlapping=overlapping, alone=alone
+        values, min(groups, len(values)), overlapping=overlapping, gain=kind
     )
     names = np.asarray(list(frame), dtype=object)
-    gains = gains_in(values, members, alone).max(axis=0)
+    gains = gains_in(values, members, kind).max(axis=0)
     order = np.lexsort((members.argmax(axis=1), -members.sum(axis=1)))
     return TaskGroups(
         tuple(tuple(names[members[g]].tolist()) for g in order),

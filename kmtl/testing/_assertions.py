@@ -50,28 +50,27 @@ def assert_trained(
     some more chances, with other signs of all weights, which are put back.
     """
     rng = np.random.default_rng(0)
-    variables = model.trainable_variables
-    weights = [keras.ops.convert_to_numpy(variable) for variable in variables]
-    missed = _without_gradient(variables, compute_gradients())
+    weights = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    missed = _without_gradient(model, compute_gradients())
     for _ in range(_CHANCES):
-        if not missed:
-            return
-        for variable, weight in zip(variables, weights, strict=True):
-            variable.assign(weight * rng.choice([-1, 1], weight.shape))
-        missed &= _without_gradient(variables, compute_gradients())
-    for variable, weight in zip(variables, weights, strict=True):
-        variable.assign(weight)
+        if missed:
+            _assign(model, [w * rng.choice([-1, 1], w.shape) for w in weights])
+            missed &= _without_gradient(model, compute_gradients())
+    _assign(model, weights)
     require(not missed, f"{what} must reach the variables {sorted(missed)}.")
 
 
-def _without_gradient(
-    variables: list[keras.Variable], gradients: list[Any]
-) -> set[str]:
+def _without_gradient(model: keras.Model, gradients: list[Any]) -> set[str]:
     return {
         variable.path
-        for variable, gradient in zip(variables, gradients, strict=True)
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
         if gradient is None or not np.any(tf.convert_to_tensor(gradient))
     }
+
+
+def _assign(model: keras.Model, weights: list[np.ndarray]) -> None:
+    for variable, weight in zip(model.trainable_variables, weights, strict=True):
+        variable.assign(weight)
 
 
 def arrays(values: Any) -> list[np.ndarray]:

@@ -12,6 +12,7 @@ import pytest
 import kmtl
 from kmtl.analysis import suggest_groups
 from kmtl.analysis._group_search import (
+    Gain,
     _best_elsewhere,
     _exact,
     _flipped,
@@ -37,12 +38,13 @@ def random_affinity(count, seed=0):
     return pd.DataFrame(values, names, names)
 
 
-def gain_in(frame, group, task, alone):
+def gain_in(frame, group, task, gain):
     names = list(frame)
     others = [names.index(name) for name in group if name != task]
     if not others:
-        return alone
-    return frame.to_numpy()[others, names.index(task)].sum() / len(others)
+        return gain.alone
+    total = frame.to_numpy()[others, names.index(task)].sum()
+    return total / len(others) if gain.mean else total
 
 
 def partitions(names):
@@ -57,18 +59,18 @@ def partitions(names):
             yield [*parts[:place], [first, *part], *parts[place + 1 :]]
 
 
-def best_partition(frame, groups, alone):
+def best_partition(frame, groups, gain):
     return max(
-        sum(gain_in(frame, part, task, alone) for part in parts for task in part)
+        sum(gain_in(frame, part, task, gain) for part in parts for task in part)
         for parts in partitions(list(frame))
         if len(parts) <= groups
     )
 
 
-def best_overlapping(frame, groups, alone):
+def best_overlapping(frame, groups, gain):
     names = list(frame)
     every = [
-        {task: gain_in(frame, part, task, alone) for task in part}
+        {task: gain_in(frame, part, task, gain) for task in part}
         for size in range(1, len(names) + 1)
         for part in itertools.combinations(names, size)
     ]
@@ -79,9 +81,14 @@ def best_overlapping(frame, groups, alone):
     )
 
 
-def total_by_hand(frame, found, alone=0.0):
+def total_by_hand(frame, found, gain):
     pairs = zip(found.groups, found.served, strict=True)
-    return sum(gain_in(frame, g, task, alone) for g, served in pairs for task in served)
+    return sum(gain_in(frame, g, task, gain) for g, served in pairs for task in served)
+
+
+def suggest(frame, groups, gain, **options):
+    kind = "mean" if gain.mean else "sum"
+    return suggest_groups(frame, groups=groups, gain=kind, alone=gain.alone, **options)
 
 
 @pytest.mark.parametrize(
@@ -93,16 +100,18 @@ def total_by_hand(frame, found, alone=0.0):
         *(pytest.param(*case, marks=pytest.mark.slow) for case in [(7, 3), (8, 4)]),
     ],
 )
-@pytest.mark.parametrize("alone", [0.0, 0.5, NEVER_ALONE])
-def test_a_partition_is_the_best_of_all(count, groups, alone):
+@pytest.mark.parametrize(
+    "gain", [Gain(), Gain(0.5), Gain(NEVER_ALONE), Gain(mean=False), Gain(0.5, False)]
+)
+def test_a_partition_is_the_best_of_all(count, groups, gain):
     for seed in range(3):
         frame = random_affinity(count, seed)
-        found = suggest_groups(frame, groups=groups, alone=alone)
+        found = suggest(frame, groups, gain)
         assert sorted(itertools.chain(*found.groups)) == sorted(frame)
         assert len(found.groups) <= groups
-        expected = best_partition(frame, groups, alone)
+        expected = best_partition(frame, groups, gain)
         assert found.total_gain == pytest.approx(expected)
-        assert total_by_hand(frame, found, alone) == pytest.approx(expected)
+        assert total_by_hand(frame, found, gain) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -113,15 +122,15 @@ def test_a_partition_is_the_best_of_all(count, groups, alone):
         *(pytest.param(*case, marks=pytest.mark.slow) for case in [(5, 3), (8, 2)]),
     ],
 )
-@pytest.mark.parametrize("alone", [0.0, NEVER_ALONE])
-def test_overlapping_groups_are_the_best_of_all(count, groups, alone):
+@pytest.mark.parametrize("gain", [Gain(), Gain(NEVER_ALONE), Gain(mean=False)])
+def test_overlapping_groups_are_the_best_of_all(count, groups, gain):
     for seed in range(3):
         frame = random_affinity(count, seed)
-        found = suggest_groups(frame, groups=groups, overlapping=True, alone=alone)
+        found = suggest(frame, groups, gain, overlapping=True)
         assert sorted(itertools.chain(*found.served)) == sorted(frame)
-        expected = best_overlapping(frame, groups, alone)
+        expected = best_overlapping(frame, groups, gain)
         assert found.total_gain == pytest.approx(expected)
-        assert total_by_hand(frame, found, alone) == pytest.approx(expected)
+        assert total_by_hand(frame, found, gain) == pytest.approx(expected)
 
 
 # The facts: the selection of the notebook on its own affinities, as a mean over tasks.
@@ -144,7 +153,7 @@ def test_taskonomy_is_grouped_as_the_authors_select(groups, gain, expected):
 def test_celeba_is_grouped_as_the_authors_select():
     frame = published("celeba")
     found = suggest_groups(frame, groups=2, overlapping=True, alone=NEVER_ALONE)
-    expected = best_overlapping(frame, 2, NEVER_ALONE)
+    expected = best_overlapping(frame, 2, Gain(NEVER_ALONE))
     assert found.total_gain == pytest.approx(expected)
     assert found.groups[1] == ("5_o_Clock_Shadow", "No_Beard")
     assert found.served[1] == ("5_o_Clock_Shadow", "No_Beard")
@@ -160,28 +169,30 @@ def test_hair_and_beard_of_celeba_are_groups():
     }
 
 
+@pytest.mark.parametrize("gain", [Gain(0.1), Gain(0.1, mean=False)])
 @pytest.mark.parametrize("groups", [1, 3, 9])
-def test_the_search_for_many_tasks_finds_the_best_of_few(groups):
+def test_the_search_for_many_tasks_finds_the_best_of_few(groups, gain):
     for seed in range(4):
         values = random_affinity(9, seed).to_numpy(copy=True)
         np.fill_diagonal(values, 0.0)
-        exact = _exact(values, groups, overlapping=False, alone=0.1)
-        searched = _searched(values, groups, 0.1)
+        exact = _exact(values, groups, overlapping=False, gain=gain)
+        searched = _searched(values, groups, gain)
         best, found = (
-            gains_in(values, g, 0.1).max(axis=0).sum() for g in (exact, searched)
+            gains_in(values, g, gain).max(axis=0).sum() for g in (exact, searched)
         )
         assert found == pytest.approx(best)
 
 
-def test_helpers_for_many_tasks_never_make_it_worse():
+@pytest.mark.parametrize("gain", [Gain(), Gain(mean=False)])
+def test_helpers_for_many_tasks_never_make_it_worse(gain):
     for seed in range(4):
         values = random_affinity(9, seed).to_numpy(copy=True)
         np.fill_diagonal(values, 0.0)
-        exact = _exact(values, 3, overlapping=True, alone=0.0)
-        apart = _searched(values, 3, 0.0)
-        helped = _with_helpers(values, apart, 3, 0.0)
+        exact = _exact(values, 3, overlapping=True, gain=gain)
+        apart = _searched(values, 3, gain)
+        helped = _with_helpers(values, apart, 3, gain)
         totals = [
-            gains_in(values, members, 0.0).max(axis=0).sum()
+            gains_in(values, members, gain).max(axis=0).sum()
             for members in (apart, helped, exact)
         ]
         assert totals[0] <= totals[1] <= totals[2] + 1e-9
@@ -201,7 +212,7 @@ def test_a_hundred_tasks_take_seconds_and_planted_groups_are_found():
     assert time.perf_counter() - start < 20
     expected = {tuple(frame.columns[place == group]) for group in range(7)}
     assert set(found.groups) == expected
-    assert found.total_gain == pytest.approx(total_by_hand(frame, found))
+    assert found.total_gain == pytest.approx(total_by_hand(frame, found, Gain()))
 
 
 @pytest.mark.slow
@@ -229,6 +240,17 @@ def test_fewer_groups_are_suggested_where_that_is_better():
     nobody_helps = suggest_groups(-frame - 1.0, groups=9)
     assert len(nobody_helps.groups) == 5
     assert nobody_helps.total_gain == 0.0
+
+
+def test_a_task_that_many_help_a_little_joins_them_by_the_sum():
+    names = ["a", "b", "c", "d"]
+    frame = pd.DataFrame(np.ones((4, 4)), names, names)
+    frame.loc[["a", "b"], ["a", "b"]] = 2.5
+    by_mean = suggest_groups(frame, groups=2)
+    assert by_mean.groups == (("a", "b"), ("c", "d"))
+    by_sum = suggest_groups(frame, groups=2, gain="sum")
+    assert by_sum.groups == (("a", "b", "c", "d"),)
+    assert by_sum.gains.tolist() == [4.5, 4.5, 3.0, 3.0]
 
 
 def test_the_groups_are_those_of_a_branched_network():
@@ -260,6 +282,7 @@ def unknown_pair():
         (unknown_pair(), {}, r"\('t0', 't1'\)\].* `affinity.fillna\(0.0\)"),
         (random_affinity(3), {"groups": 0}, "`groups` must be a positive integer"),
         (random_affinity(3), {"alone": None}, "`alone` must be a finite number"),
+        (random_affinity(3), {"gain": "median"}, "`gain` must be .*'sum'.*'median'"),
         (random_affinity(3), {"overlapping": 1}, "`overlapping` must be True or False"),
     ],
 )
@@ -277,11 +300,12 @@ def test_a_change_of_a_group_is_worth_what_it_is_anew():
     rng = np.random.default_rng(0)
     values = rng.normal(size=(6, 6)) * ~np.eye(6, dtype=bool)
     members = rng.random((3, 6)) < 0.5
-    elsewhere = _best_elsewhere(gains_in(values, members, 0.1))
+    gain = Gain(0.1)
+    elsewhere = _best_elsewhere(gains_in(values, members, gain))
     for group in range(3):
-        found = _flipped(values, members[group], elsewhere[group], 0.1)
+        found = _flipped(values, members[group], elsewhere[group], gain)
         for task in range(6):
             changed = members.copy()
             changed[group, task] ^= True
-            expected = gains_in(values, changed, 0.1).max(axis=0).sum()
+            expected = gains_in(values, changed, gain).max(axis=0).sum()
             np.testing.assert_allclose(found[task], expected)
