@@ -168,12 +168,11 @@ class Comparison:
         shown = table[["metric"]].copy()
         for model in [MULTI_TASK, *self.baselines]:
             pairs = zip(table[model], table[f"{model} sd"], strict=True)
-            shown[model] = [f"{mean:.4g} +- {sd:.2g}" for mean, sd in pairs]
+            shown[model] = [_with_spread(mean, sd) for mean, sd in pairs]
         for baseline in self.baselines:
             gains = self.gains.loc[[baseline]].to_dict("records")
             shown[f"gain over {baseline}"] = [
-                f"{g['gain']:+.2f} [{g['low']:+.2f}, {g['high']:+.2f}] {g['kind']}"
-                for g in gains
+                f"{_with_interval(g['gain'], g)} {g['kind']}" for g in gains
             ]
         return shown.assign(verdict=table["verdict"])
 
@@ -181,8 +180,8 @@ class Comparison:
         seeds = self.runs["seed"].nunique()
         weights = self.runs.drop_duplicates(["model", "seed", "task"])
         lines = [
-            f"delta_m over {baseline}: {row['delta_m']:+.2f} % "
-            f"[{row['low']:+.2f}, {row['high']:+.2f}] (positive: sharing is better)"
+            f"delta_m over {baseline}: {_with_interval(row['delta_m'], row)} % "
+            "(positive: sharing is better)"
             for baseline, row in self.delta_m.to_dict("index").items()
         ]
         sizes = ", ".join(
@@ -203,3 +202,12 @@ class Comparison:
         by_seed = of_model.groupby("seed")["parameters"]
         sizes = by_seed.first() if model == MULTI_TASK else by_seed.sum()
         return int(sizes.iloc[0])
+
+
+def _with_spread(mean: float, sd: float) -> str:
+    return f"{mean:.4g}" if np.isnan(sd) else f"{mean:.4g} +- {sd:.2g}"
+
+
+def _with_interval(gain: float, row: Mapping[str, float]) -> str:
+    low, high = row["low"], row["high"]
+    return f"{gain:+.2f}" + ("" if np.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")

@@ -119,6 +119,7 @@ def test_one_seed_has_no_interval_and_no_verdict():
     assert found.gains["low"].isna().all()
     assert set(found.verdicts.values()) == {"unknown"}
     assert "One seed has no interval" in str(found)
+    assert "nan" not in str(found)
 
 
 def test_the_table_has_a_row_a_task(found):
@@ -130,7 +131,7 @@ def test_the_table_has_a_row_a_task(found):
 
 
 def test_the_text_says_which_sign_is_better(found):
-    assert "delta_m over equal width: -50.00 %" in str(found)
+    assert "delta_m over equal width: -50.00 [" in str(found)
     assert "positive: sharing is better" in str(found)
 
 
