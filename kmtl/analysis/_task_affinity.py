@@ -97,14 +97,16 @@ def task_affinity(
         y: Labels, as for `fit`.
         epochs: How long to train: as long as all tasks still learn. In a network that
             has fitted its training rows, the gradients of the tasks add up to about 0,
-            and two copies of one task seem to hurt each other.
+            and two copies of one task seem to hurt each other. With `validation_data`
+            and `keras.callbacks.EarlyStopping` it ends in time by itself.
         every: How often to measure: one step in so many. A measured step costs about
             one more for each task.
         step_size: How far a step goes along the gradient of a task, by default the
             learning rate; see `kmtl.callbacks.TaskAffinity`.
-        callbacks: Others that run, such as a schedule of the learning rate.
+        callbacks: Others that run, such as `EarlyStopping` or a schedule of the
+            learning rate.
         **arguments: Other arguments of `fit`: `batch_size`, `sample_weight`,
-            `class_weight`, `steps_per_epoch`, `verbose` (0 here).
+            `class_weight`, `steps_per_epoch`, `validation_data`, `verbose` (0 here).
 
     Returns:
         Affinity, how gradients agree, how labels do, and where they overlap.

@@ -70,6 +70,13 @@ def test_it_is_what_the_callbacks_record(measured):
     assert measured.condition_number == pytest.approx(np.exp(np.mean(by_epoch)))
 
 
+def test_early_stopping_ends_it(measured):
+    stop = keras.callbacks.EarlyStopping("val_loss", mode="max")  # in the second epoch
+    options = {**OPTIONS, "epochs": 9, "validation_data": (MADE.x, MADE.y)}
+    found = task_affinity(new_model(), MADE.x, MADE.y, callbacks=[stop], **options)
+    np.testing.assert_array_equal(found.affinity, measured.affinity)
+
+
 @pytest.mark.parametrize(
     "method",
     ["FixedWeights", "FAMO"],
