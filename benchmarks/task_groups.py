@@ -23,8 +23,8 @@ import argparse
 import functools
 import itertools
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,7 @@ class Problem:
         rate: The learning rate.
         epochs: How long every network is trained.
         batch: Rows of a batch.
+        measured: How affinity is measured, other than that.
     """
 
     tasks: list[Any]
@@ -75,6 +76,7 @@ class Problem:
     rate: float
     epochs: int
     batch: int = 64
+    measured: Mapping[str, int] = field(default_factory=lambda: {"every": 5})
 
     def build(self, sharing, seed):
         keras.backend.clear_session()
@@ -96,11 +98,12 @@ class Problem:
             "batch_size": self.batch,
             "validation_data": valid[0] if len(valid) == 1 else valid,
             "callbacks": [stop],
+            **self.measured,
         }
         with warnings.catch_warnings():
             # Few rows, or none, have labels of both tasks: of no matter to affinity.
             warnings.filterwarnings("ignore", message="Less than 40%")
-            return task_affinity(model, *train, every=5, **fit).affinity
+            return task_affinity(model, *train, **fit).affinity
 
     def scores(self, groups, seeds):
         """The test ROC-AUC of each task with a network a group, mean over seeds."""
@@ -184,7 +187,10 @@ def fdu_mtl(seed, args):
     tasks = [kmtl.BinaryTask(task.name, metrics=["auc"]) for task in tasks]
     parts = [*divide(*rows, tasks, (0.9, 0.1), seed), settings["test"]]
     shape, batch = rows[0].shape[1:], settings["batch_size"]
-    return Problem(tasks, shape, parts, settings["trunk"], 0.003, 15, batch)
+    # A row has one label, so that a batch of 256 has 16 rows a task: that is noise.
+    measured = {"every": 1, "batch_size": 1024}
+    trunk = settings["trunk"]
+    return Problem(tasks, shape, parts, trunk, 0.003, 15, batch, measured)
 
 
 PROBLEMS: dict[str, Callable[..., Problem]] = {
