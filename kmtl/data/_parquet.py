@@ -114,14 +114,14 @@ class ParquetSource(Source):
         return pieces
 
     def _read(self, piece: Piece, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
-        with _parquet().ParquetFile(piece.file) as opened:
+        with _opened(piece.file) as opened:
             batches = opened.iter_batches(
                 batch_size=self.chunk_rows, row_groups=piece.groups, columns=columns
             )
             yield from map(partial(_frame, columns), batches)
 
     def _open(self, file: str) -> None:
-        with _parquet().ParquetFile(file) as opened:
+        with _opened(file) as opened:
             metadata, schema = opened.metadata, opened.schema_arrow
         groups = range(metadata.num_row_groups)
         sizes = [metadata.row_group(group).num_rows for group in groups]
@@ -143,5 +143,7 @@ def _frame(columns: Sequence[str], batch: Any) -> pd.DataFrame:
     return frame[columns]
 
 
-def _parquet() -> Any:
-    return import_extra("pyarrow.parquet", "parquet")
+def _opened(file: str) -> Any:
+    """Opens a file; pages that have checksums are compared with them."""
+    parquet = import_extra("pyarrow.parquet", "parquet")
+    return parquet.ParquetFile(file, page_checksum_verification=True)

@@ -80,6 +80,7 @@ class Source(abc.ABC):
     rows: int | None = field(default=None, init=False)
     rows_per_second: float | None = field(default=None, init=False)
     broken: list[str] = field(default_factory=list, init=False, repr=False)
+    _stamps: dict[str, tuple[int, int]] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         """Checks the settings and the columns of all shards."""
@@ -102,8 +103,11 @@ class Source(abc.ABC):
         check_known_keys(self.columns, self.column_names(), "columns", kind="column")
 
     def __repr__(self) -> str:
-        """Tells the number of files, which may be many."""
-        return f"{type(self).__name__}({len(self.files)} files, rows={self.rows})"
+        """Tells the number of files, which may be many, rows, and how fast they are."""
+        known = f"{len(self.files)} files, rows={self.rows}"
+        if self.rows_per_second is not None:
+            known = f"{known}, rows_per_second={self.rows_per_second:.0f}"
+        return f"{type(self).__name__}({known})"
 
     def __iter__(self) -> Iterator[pd.DataFrame]:
         """Reads frames of at most `chunk_rows` rows, in order."""
@@ -111,6 +115,7 @@ class Source(abc.ABC):
 
     def _open_all(self) -> None:
         for file in self.files:
+            self._stamps[file] = _stamp(file)
             try:
                 self._open(file)
             except self.corrupt as error:
@@ -141,13 +146,9 @@ class Source(abc.ABC):
 
     def identity(self) -> Mapping[str, Any]:
         """What the rows depend on: files with size and time, columns, settings."""
-        stats = [Path(file).stat() for file in self.files]
         return {
             "kind": type(self).__name__,
-            "files": [
-                [str(Path(file).resolve()), stat.st_size, stat.st_mtime_ns]
-                for file, stat in zip(self.files, stats, strict=True)
-            ],
+            "files": [[str(Path(f).resolve()), *_stamp(f)] for f in self.files],
             "columns": list(self.columns),
             "chunk_rows": self.chunk_rows,
         }
@@ -194,8 +195,10 @@ class Source(abc.ABC):
             only: As of `frames`.
 
         Raises:
-            OSError: If the shard cannot be read and must not be skipped.
+            OSError: If the shard cannot be read and must not be skipped, or if it was
+                written anew since it was opened.
         """
+        self._check_unchanged(piece.file)
         reader = self._read(piece, self._columns(only))
         rows = 0
         while True:
@@ -234,6 +237,14 @@ class Source(abc.ABC):
                 f"rows, {self.rows} before."
             )
         self.rows = rows
+
+    def _check_unchanged(self, file: str) -> None:
+        # A file that is gone is told when it is read.
+        if Path(file).exists() and _stamp(file) != self._stamps[file]:
+            raise OSError(
+                "The shards must not change while they are in use. Received: size or "
+                f"time of {file!r} is another than when it was opened. Open it anew."
+            )
 
     def _columns(self, only: Collection[str] | None) -> list[str]:
         columns = list(self.columns) or self.column_names()
@@ -312,3 +323,9 @@ def _matching(path: str) -> list[str]:
     if not found:
         raise FileNotFoundError(f"`paths` must name files. Received: {path!r}: none.")
     return found
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    """What tells a file from one that was written in its place: size and time."""
+    stat = Path(file).stat()
+    return stat.st_size, stat.st_mtime_ns

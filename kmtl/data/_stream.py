@@ -57,11 +57,14 @@ class Feed:
         """
         if not isinstance(x, Source) or not arguments.pop("shuffle", True):
             epoch = None
-        return cls(arguments.get("batch_size") or _BATCH_SIZE, epoch)
+        batch_size = arguments.get("batch_size")
+        return cls(_BATCH_SIZE if batch_size is None else batch_size, epoch)
 
     def for_validation(self, arguments: Mapping[str, Any]) -> "Feed":
         """Returns how rows of validation are fed."""
-        batch_size = arguments.get("validation_batch_size") or self.batch_size
+        batch_size = arguments.get("validation_batch_size")
+        if batch_size is None:
+            batch_size = self.batch_size
         return Feed(batch_size, errors=self.errors)
 
     @contextmanager

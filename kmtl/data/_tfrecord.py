@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from kmtl._checks import check_choice, check_mapping
+from kmtl._checks import check_choice, check_mapping, shorten
 from kmtl.data._source import Paths, Piece, Source, find_files
 from kmtl.features import DateColumn, TabularFeatures
 from kmtl.features._examples import (
@@ -150,8 +150,7 @@ class TFRecordSource(Source):
         if kept_as == "number":
             return values.astype(np.float64)
         if kept_as == "string":
-            texts = [value.decode() or None for value in values]
-            return pd.Series(texts, dtype="str")
+            return pd.Series([_text(name, value) for value in values], dtype="str")
         missing = values == MISSING_IN_EXAMPLES[kept_as]
         if kept_as == "date":
             dates = pd.Series(values.astype("datetime64[s]")).mask(missing)
@@ -159,3 +158,12 @@ class TFRecordSource(Source):
         if kept_as == "boolean":
             return pd.arrays.BooleanArray(values == 1, missing)
         return pd.arrays.IntegerArray(values, missing) if missing.any() else values
+
+
+def _text(name: str, value: bytes) -> str | None:
+    try:
+        return value.decode() or None
+    except UnicodeDecodeError as error:
+        raise OSError(
+            f"column {name!r} must hold UTF-8, and has {shorten([value], 1)}"
+        ) from error

@@ -18,7 +18,7 @@ def test_its_code_runs_in_order(tmp_path, monkeypatch, capsys):
     exec(compile("".join(BLOCKS), "data.md", "exec"), scope)
     printed = capsys.readouterr().out
     assert [text for text in PRINTED if text not in printed] == []
-    assert "ParquetSource(4 files, rows=400)" in printed
+    assert "ParquetSource(4 files, rows=400, rows_per_second=" in printed
     assert scope["features"] == scope["model"].features
     assert scope["predicted"]["a"].shape == (400, 1)
     assert (scope["epoch"], scope["step"]) == (2, 3)

@@ -204,8 +204,8 @@ def test_a_damaged_cache_is_named(model, folder, tmp_path):
 
 
 def test_training_leaves_corrupt_shards_out_when_asked(model, folder):
-    source = kmtl.data.read_parquet(folder / "*.parquet", skip_corrupt=True)
     damage(folder / "1.parquet")
+    source = kmtl.data.read_parquet(folder / "*.parquet", skip_corrupt=True)
     with pytest.warns(UserWarning, match=r"1 corrupt parts of shards were skipped"):
         assert len(model.predict(source, verbose=0)["price"]) == 60
 
@@ -256,12 +256,24 @@ def damage(file):
     file.write_bytes(bytes(content))
 
 
-def test_a_corrupt_shard_is_named(model, folder, parquet):
+def test_a_corrupt_shard_is_named(model, folder):
     damage(folder / "1.parquet")
+    source = kmtl.data.read_parquet(folder / "*.parquet")
     with pytest.raises(OSError, match=r"Shard .*1\.parquet' cannot be read after 0"):
-        list(parquet)
+        list(source)
     with pytest.raises(OSError, match=r"Shard .*1\.parquet' cannot be read"):
-        fit(model, parquet)
+        fit(model, source)
+
+
+def test_pages_of_parquet_are_compared_with_their_checksums(tmp_path):
+    file = tmp_path / "rows.parquet"
+    plain = {"compression": "none", "use_dictionary": False}
+    FRAME[["weight"]].to_parquet(file, write_page_checksum=True, **plain)
+    content = bytearray(file.read_bytes())
+    content[200:264] = bytes(255 - code for code in content[200:264])
+    file.write_bytes(bytes(content))
+    with pytest.raises(OSError, match=r"rows\.parquet' cannot be read .*CRC checksum"):
+        list(kmtl.data.read_parquet(file))
 
 
 def test_a_corrupt_shard_is_skipped_only_when_asked(folder):
@@ -357,9 +369,31 @@ def test_a_task_without_labels_is_told_after_the_first_pass(model, folder):
 
 
 def test_shards_that_change_while_they_are_read_are_an_error(folder, parquet):
-    FRAME.head(10).to_parquet(folder / "2.parquet", row_group_size=5)
-    with pytest.raises(OSError, match=r"must not change .* 70 rows, 90 before"):
+    FRAME[:30].to_parquet(folder / "2.parquet", row_group_size=20)
+    with pytest.raises(OSError, match=r"must not change .*2\.parquet' is another"):
         list(parquet)
+    file = folder / "0.csv"
+    source = kmtl.data.read_csv(file, chunk_rows=10)
+    next(frames := iter(source))
+    with file.open("a") as opened:
+        opened.write(file.read_text().splitlines()[-1] + "\n")
+    source.rows = 30
+    with pytest.raises(OSError, match=r"must not change .* 31 rows, 30 before"):
+        list(frames)
+
+
+def test_a_source_tells_how_fast_it_was_read(model, folder):
+    source = kmtl.data.read_parquet(folder / "0.parquet")
+    assert repr(source) == "ParquetSource(1 files, rows=30)"
+    model.predict(source, verbose=0)
+    assert repr(source).startswith("ParquetSource(1 files, rows=30, rows_per_second=")
+
+
+def test_batches_of_no_rows_are_refused(model, parquet):
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
+        model.fit(parquet, batch_size=0)
+    with pytest.raises(ValueError, match="`batch_size` must be a positive integer"):
+        model.fit(parquet, validation_data=parquet, validation_batch_size=0)
 
 
 def as_example(row):
@@ -413,6 +447,12 @@ def test_wrong_examples_are_refused(records):
         kmtl.data.read_tfrecord(records, {"age": "float"})
     with pytest.raises(ValueError, match="must name at least one column"):
         kmtl.data.read_tfrecord(records)
+    with tf.io.TFRecordWriter(str(records.with_name("latin"))) as writer:
+        latin = tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"K\xf6ln"]))
+        kept = tf.train.Features(feature={"city": latin})
+        writer.write(tf.train.Example(features=kept).SerializeToString())
+    with pytest.raises(OSError, match=r"latin' cannot .*'city' must hold UTF-8.*xf6ln"):
+        list(kmtl.data.read_tfrecord(records.with_name("latin"), {"city": "string"}))
     records.write_bytes(records.read_bytes()[:-30])
     with pytest.raises(OSError, match=r"rows\.tfrecord' cannot be read after"):
         list(kmtl.data.read_tfrecord(records, {"age": "number"}, chunk_rows=5))
