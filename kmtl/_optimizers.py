@@ -46,6 +46,28 @@ def check_optimizer(optimizer: Any, layers: Sequence[keras.layers.Layer]) -> Non
             )
 
 
+def check_may_rest(optimizer: Any) -> None:
+    """Raises `ValueError` for an optimizer that must see the gradients of every step.
+
+    Only each n-th step of those that accumulate gradients moves weights. A task that
+    is absent in that step is put back, with all that was accumulated before: it would
+    lose what it has learned, or never learn.
+
+    Args:
+        optimizer: The optimizer of a model with `freeze_absent=True`.
+    """
+    # Those that scale losses may accumulate in place of the one inside.
+    for each in [optimizer, *_unwrap(optimizer)]:
+        if each.gradient_accumulation_steps:
+            raise ValueError(
+                "`freeze_absent=True` puts tasks without a label back after each step, "
+                "and with them the gradients that `gradient_accumulation_steps` of the "
+                "optimizer kept. Received: both, gradient_accumulation_steps="
+                f"{each.gradient_accumulation_steps}. Give up one of them; larger "
+                "batches do what accumulation does."
+            )
+
+
 def _unwrap(optimizer: Any) -> list[Any]:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return _unwrap(optimizer.inner_optimizer)

@@ -16,12 +16,15 @@ from kmtl._prepare import (
 from kmtl._rows_of_one_task import (
     OwnTasks,
     check_rows_at_hand,
+    frames_of,
+    joined,
     names_of_rows,
     positions_of,
 )
 from kmtl._typing import ByTask
-from kmtl.data import Feed, check_ends
+from kmtl.data import Feed, Source, check_ends
 from kmtl.data._inputs import rows_of
+from kmtl.features._streaming import naming_shard
 
 
 class Predicting(LossView):
@@ -49,7 +52,8 @@ class Predicting(LossView):
                 name of a column of the frame `x` that holds them, or one name for all
                 rows, even if a column has it too. Only the towers, gates and heads of
                 these tasks are computed, unless tasks read each other's. `x` is then a
-                frame or arrays, without `steps`.
+                frame, arrays or a source, which is predicted frame by frame and of
+                which `task` names a column, or one task; without `steps`.
             **arguments: `batch_size`, `verbose`, `steps`, `callbacks`, as in Keras.
 
         Returns:
@@ -99,10 +103,22 @@ class Predicting(LossView):
                 "of `predict(x, given=...)`."
             )
         check_rows_at_hand(x, batch_size, arguments)
+        arguments["batch_size"] = 32 if batch_size is None else batch_size
+        if not isinstance(x, Source):
+            return self._predict_own_rows(x, task, **arguments)
+        parts = []
+        for frame in frames_of(self, x, task):
+            with naming_shard(frame):
+                parts.append(self._predict_own_rows(frame, task, **arguments))
+        return joined(parts)
+
+    def _predict_own_rows(
+        self, x: Any, task: Any, *, batch_size: int, **arguments: Any
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         inputs = prepare_inputs(self, x)
         names = names_of_rows(self, x, task, rows_of(inputs))
         own = OwnTasks(self, inputs, positions_of(self, names))
-        batches = own.batches(32 if batch_size is None else batch_size)
+        batches = own.batches(batch_size)
         return names, own.split(super().predict(batches, **arguments))
 
     def predict_on_batch(self, x: Any) -> dict[str, np.ndarray]:

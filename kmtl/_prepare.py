@@ -1,6 +1,6 @@
 """What a user passes to a model -> what Keras is given."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -82,9 +82,14 @@ def _source_batches(
             "`y` must be columns of the source `x`. Received: a source and `y`."
         )
     batches = SourceStream(source, _adapter(model), feed, **options).dataset()
-    columns = {task.column for task in model.outputs_layer.tasks}
-    is_pivoted = isinstance(source, PivotedSource) and columns <= set(source.names)
-    return add_tasks(model, batches) if is_pivoted else batches
+    has_own_tasks = isinstance(source, PivotedSource) and _share_no_row(model, source)
+    return add_tasks(model, batches) if has_own_tasks else batches
+
+
+def _share_no_row(model: Trainer, source: PivotedSource) -> bool:
+    """Whether no row can have labels of two tasks: each has a pivoted column alone."""
+    columns = [task.column for task in model.outputs_layer.tasks]
+    return set(columns) <= set(source.names) and len(columns) == len(set(columns))
 
 
 def prepare_sampler(
@@ -96,6 +101,22 @@ def prepare_sampler(
     """
     dataset = sampler.dataset(_adapter(model), epoch, Reading(**options))
     return add_tasks(model, dataset)
+
+
+def named_tasks(model: Trainer, x: Any, epoch: int) -> list[str]:
+    """Returns the tasks that a dataset or a sampler should have labels of in an epoch.
+
+    Of anything else the labels were looked through. What has not the form of a dataset
+    to train on is refused elsewhere, and names none.
+    """
+    if isinstance(x, TaskSampler):
+        return x.tasks_in(epoch)
+    spec = x.element_spec if isinstance(x, tf.data.Dataset) else None
+    if not isinstance(spec, tuple) or len(spec) < 2:
+        return []
+    if isinstance(spec[1], Mapping):
+        return list(spec[1])
+    return [task.name for task in model.outputs_layer.tasks]
 
 
 def prepare_validation(model: Trainer, data: Any, feed: Feed | None = None) -> Any:

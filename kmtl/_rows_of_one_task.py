@@ -1,5 +1,6 @@
 """Rows that belong to one task each: what a model is told of them, and predictions."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,13 +109,14 @@ def check_rows_at_hand(x: Any, batch_size: Any, arguments: dict[str, Any]) -> No
         arguments: Others of `predict`.
 
     Raises:
-        TypeError: If the rows are not in memory.
+        TypeError: If the rows are those of a dataset.
         ValueError: If not all of them are asked for, or the size is wrong.
     """
-    if isinstance(x, (Source, tf.data.Dataset)):
+    if isinstance(x, tf.data.Dataset):
         raise TypeError(
-            "`task` belongs to the rows of a frame, an array or a dict of arrays. "
-            f"Received: `task` with x={type(x).__name__}. Predict it part by part."
+            "`task` belongs to the rows of a frame, files, an array or a dict of "
+            f"arrays. Received: `task` with x={type(x).__name__}. Predict it part by "
+            "part."
         )
     if arguments.get("steps") is not None:
         raise ValueError(
@@ -123,6 +125,35 @@ def check_rows_at_hand(x: Any, batch_size: Any, arguments: dict[str, Any]) -> No
         )
     if batch_size is not None:
         check_positive_integer(batch_size, "batch_size")
+
+
+def frames_of(model: Trainer, source: Source, task: Any) -> Iterator[pd.DataFrame]:
+    """Reads the frames of a source, each row of which is predicted for one task.
+
+    Raises:
+        ValueError: If `task` is no name, or there are no rows.
+    """
+    if not isinstance(task, str):
+        raise ValueError(
+            "`task` must name a task or a column of the source `x`. Received: "
+            f"{type(task).__name__}. Names of rows go with a frame or arrays."
+        )
+    features = model.outputs_layer.features
+    columns = {task, *(() if features is None else features.names)}
+    source.count(columns)
+    return source.frames(columns)
+
+
+def joined(
+    parts: Sequence[tuple[np.ndarray, dict[str, np.ndarray]]],
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Joins names of tasks of rows, and predictions by task, one part after another."""
+    found: dict[str, list[np.ndarray]] = {}
+    for _, predictions in parts:
+        for name, values in predictions.items():
+            found.setdefault(name, []).append(values)
+    names = np.concatenate([names for names, _ in parts])
+    return names, {name: np.concatenate(values) for name, values in found.items()}
 
 
 class OwnTasks:

@@ -16,6 +16,7 @@ from kmtl._prepare import (
     check_one_batch,
     check_validation,
     label_columns,
+    named_tasks,
     prepare,
     prepare_sampler,
     prepare_validation,
@@ -25,6 +26,7 @@ from kmtl.callbacks._in_fit import (
     evaluate_callbacks,
     fit_callbacks,
     follow_epochs,
+    warn_of_unlabelled,
 )
 from kmtl.data import Epoch, Feed, Source, TaskSampler, check_ends
 from kmtl.features import TabularFeatures
@@ -137,6 +139,7 @@ class MTLModel(Predicting):
         if isinstance(x, (TaskSampler, Source)):
             callbacks = follow_epochs(callbacks, epoch)
         feed = Feed.of(x, arguments, epoch)
+        names = named_tasks(self, x, arguments.get("initial_epoch", 0))
         if isinstance(x, TaskSampler):
             x = prepare_sampler(self, x, epoch, errors=feed.errors, **weights)
         else:
@@ -146,6 +149,8 @@ class MTLModel(Predicting):
         if validation_data is not None:
             validation_feed = feed.for_validation(arguments)
             validation_data = prepare_validation(self, validation_data, validation_feed)
+        if names:
+            callbacks = warn_of_unlabelled(callbacks, names)
         with feed.own_errors():
             return super().fit(
                 x,

@@ -195,6 +195,26 @@ class TestDatasets:
         with pytest.raises(tf.errors.InvalidArgumentError, match="Did you mean 'Rome'"):
             model.evaluate(data, verbose=0)
 
+    def test_a_task_without_labels_is_named_once_after_the_first_epoch(self, model):
+        data = dataset(X, {**Y, "a": [NAN] * 8})
+        with pytest.warns(UserWarning, match=r"No label counted .*\['a'\]") as found:
+            model.fit(data, validation_data=dataset(), epochs=2, verbose=0)
+        assert sum("No label counted" in str(each.message) for each in found) == 1
+
+    def test_a_task_that_a_dataset_does_not_name_is_left_out(self, model):
+        assert np.isnan(
+            model.fit(dataset(X, {"age": Y["age"]}), verbose=0).history["a_loss"]
+        )
+
+    def test_inputs_of_unknown_rank_have_the_shape_of_the_model(self, model):
+        data = dataset()
+        unknown = tf.data.Dataset.from_generator(
+            lambda: (x for x, _ in data), output_types=tf.float32
+        )
+        unknown = unknown.apply(tf.data.experimental.assert_cardinality(len(data)))
+        found = model.predict(unknown, verbose=0)["age"]
+        np.testing.assert_array_equal(found, model.predict(data, verbose=0)["age"])
+
     def test_labels_beside_a_dataset_are_an_error(self, model):
         with pytest.raises(
             ValueError, match="must come from the dataset when `x` is one"

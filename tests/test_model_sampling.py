@@ -219,7 +219,7 @@ def test_the_progress_bar_knows_how_many_batches_come(capsys):
     [
         ({"y": LABELS}, "`y` must come from the data"),
         ({"batch_size": 4}, "`batch_size` must be given to `sample_tasks`"),
-        ({"steps_per_epoch": 4}, "`steps_per_epoch` must be 3; pass `steps`"),
+        ({"steps_per_epoch": 4}, "`steps_per_epoch` must be 3.*pass `steps`"),
         ({"sample_weight": "w"}, "'click': `sample_weight` may name a column only"),
     ],
 )
@@ -227,6 +227,20 @@ def test_arguments_that_contradict_the_sampler(arguments, message):
     sampler = sample_tasks(DATA, **OPTIONS)
     with pytest.raises(ValueError, match=message):
         build(some_tasks()).fit(sampler, verbose=0, **arguments)
+
+
+def test_the_rest_of_an_epoch_has_fewer_steps():
+    sampler = sample_tasks(DATA, **OPTIONS).skip(2)
+    sampler.check_fit(None, {"steps_per_epoch": 1})
+    with pytest.raises(ValueError, match=r"must be 1, .*behind skip\(2\).*Received: 3"):
+        sampler.check_fit(None, {"steps_per_epoch": 3})
+
+
+def test_a_sampler_names_the_tasks_of_an_epoch():
+    sampler = sample_tasks(DATA, "uniform", starts={"buy": 2}, **OPTIONS)
+    assert sampler.tasks_in(1) == ["click", "colour", "price"]
+    assert sampler.tasks_in(2) == list(DATA)
+    assert sampler.skip(1).tasks_in(2) == []
 
 
 def test_the_rest_of_an_epoch_is_no_two_epochs():

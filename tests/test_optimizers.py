@@ -118,3 +118,14 @@ def test_freezing_under_several_optimizers_is_refused():
     model.set_trainable("buy", False)
     with pytest.raises(ValueError, match="one optimizer for all weights"):
         fit(model, some_inputs(), some_labels(some_tasks()))
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: inner, K.LossScaleOptimizer])
+def test_freeze_absent_refuses_accumulated_gradients(wrap):
+    optimizer = wrap(K.SGD(0.1, gradient_accumulation_steps=2))
+    model = build(some_tasks())
+    with pytest.raises(ValueError, match=r"`freeze_absent=True`.*steps=2. Give up one"):
+        model.compile(optimizer, freeze_absent=True)
+    model.compile(optimizer)
+    with pytest.raises(ValueError, match="`gradient_accumulation_steps` of the opt"):
+        model.compile(freeze_absent=True)

@@ -9,6 +9,7 @@ from small import FEATURES, build, some_inputs, some_labels, some_tasks
 
 import kmtl
 from kmtl import sharing
+from kmtl._prepare import prepare
 from kmtl.data import sample_tasks
 
 TASKS = [task.name for task in some_tasks()]
@@ -260,6 +261,40 @@ def test_a_column_of_labels_does_not_hide_its_task():
     own = model.predict_frame(frame, task="score", verbose=0)
     expected = model.predict_frame(frame, verbose=0)["score"]
     np.testing.assert_allclose(own["prediction"], expected, rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def schools(tmp_path_factory):
+    """A table in a file, in frames of 4 rows, and the same in memory."""
+    file = tmp_path_factory.mktemp("schools") / "rows.parquet"
+    rows = np.arange(10.0)
+    names = {"school": ["a", "b"] * 5, "score": rows % 3}
+    frame = pd.DataFrame({"hours": rows, **names})
+    frame.to_parquet(file)
+    return kmtl.data.read_parquet(file, chunk_rows=4), frame
+
+
+def test_files_are_predicted_as_the_frame(schools):
+    source, frame = schools
+    wide = kmtl.data.pivot_labels(frame, task="school", label="score")
+    model = kmtl.build_mtl_model(wide, [kmtl.RegressionTask(name) for name in "ab"])
+    expected = model.predict_frame(frame, task="school", verbose=0)
+    found = model.predict_frame(source, task="school", verbose=0)
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-5)
+    assert model.predict(source, task="b", verbose=0)["b"].shape == (10, 1)
+    with pytest.raises(ValueError, match=r"column of the source `x`. Received: list"):
+        model.predict(source, task=["a"] * 10)
+
+
+def test_tasks_of_one_label_column_are_all_trained(schools):
+    wide = kmtl.data.pivot_labels(
+        schools[0], task="school", label="score", tasks=["a", "b"]
+    )
+    tasks = [*map(kmtl.RegressionTask, "ab"), kmtl.RegressionTask("c", label="a")]
+    model = alone(kmtl.build_mtl_model(wide, tasks))
+    assert "tasks" not in prepare(model, wide, None, training=True)[0].element_spec[1]
+    model = alone(kmtl.build_mtl_model(wide, tasks[:2]))
+    assert "tasks" in prepare(model, wide, None, training=True)[0].element_spec[1]
 
 
 @pytest.mark.parametrize("predict", ["predict", "predict_frame"])

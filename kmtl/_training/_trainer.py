@@ -9,7 +9,7 @@ import tensorflow as tf
 from kmtl._checks import did_you_mean
 from kmtl._hold import Hold
 from kmtl._objective import Objective
-from kmtl._optimizers import check_optimizer
+from kmtl._optimizers import check_may_rest, check_optimizer
 from kmtl._replicas import replica_count
 from kmtl._training._balanced import Balanced
 from kmtl._training._forward import Penalties, StepLosses
@@ -57,13 +57,15 @@ class Trainer(Balanced):
             **settings: `jit_compile` (`"auto"`), `run_eagerly` (`False`),
                 `steps_per_execution` (1), `auto_scale_loss` (`True`), as in Keras;
                 `freeze_absent` (`False`): a task without a label in a batch keeps
-                its head exactly, momentum and weight decay included.
+                its head exactly, momentum and weight decay included; not with
+                `gradient_accumulation_steps` of the optimizer.
 
         Raises:
             TypeError: For a setting that does not exist. Losses and metrics belong to
                 the tasks.
-            ValueError: For an optimizer that would couple the heads of tasks, a wrong
-                loss weight, or a method that finds nothing to balance.
+            ValueError: For an optimizer that would couple the heads of tasks or does
+                not go with `freeze_absent`, a wrong loss weight, or a method that finds
+                nothing to balance.
         """
         _check_settings(settings)
         _refuse_keras_distribution()
@@ -72,6 +74,8 @@ class Trainer(Balanced):
             optimizer = self.optimizer if self.compiled else settings["optimizer"]
         optimizer = keras.optimizers.get(optimizer)
         check_optimizer(optimizer, self.layers)
+        if settings["freeze_absent"]:
+            check_may_rest(optimizer)
         self._task_gradients = None  # what is trained may have changed
         state = self.balancing_state if balancing is None else self._state_of(balancing)
         balancer = self._balancer_of(state)

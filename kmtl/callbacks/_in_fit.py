@@ -15,6 +15,7 @@ from kmtl.callbacks._non_finite import NonFiniteGuard
 from kmtl.callbacks._progress_bar import ProgressBar
 from kmtl.callbacks._task_affinity import TaskAffinity
 from kmtl.callbacks._task_board import TaskBoard
+from kmtl.callbacks._unlabelled import UnlabelledTasks
 
 _MONITORS = (
     keras.callbacks.EarlyStopping,
@@ -56,6 +57,15 @@ def follow_epochs(callbacks: Any, epoch: HasNumber) -> Any:
         callbacks.append(follower)
         return callbacks
     return [follower, *callbacks]
+
+
+def warn_of_unlabelled(callbacks: Any, names: Sequence[str]) -> Any:
+    """Returns callbacks that also warn of tasks without a label in the first epoch."""
+    warner = UnlabelledTasks(names)
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.append(warner)
+        return callbacks
+    return [*callbacks, warner]  # behind the guard: a loss that is NaN is told there
 
 
 def evaluate_callbacks(model: Any, callbacks: Any, verbose: Any) -> Any:

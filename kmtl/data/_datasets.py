@@ -128,13 +128,13 @@ def input_encoder(dataset: tf.data.Dataset, adapter: Adapter) -> Callable[[Any],
                 f"Received: {x_spec!r}."
             )
         _check_input(names[0], x_spec, adapter)
-        return lambda x: {names[0]: x}
+        return lambda x: {names[0]: _shaped(names[0], x, adapter)}
     if adapter.features is not None and set(x_spec) != set(names):
         return _column_encoder(adapter.features, x_spec)
     check_names(names, x_spec)
     for name in names:
         _check_input(name, x_spec[name], adapter)
-    return lambda x: {name: x[name] for name in names}
+    return lambda x: {name: _shaped(name, x[name], adapter) for name in names}
 
 
 def _check_input(name: str, leaf: Any, adapter: Adapter) -> None:
@@ -148,9 +148,17 @@ def _check_input(name: str, leaf: Any, adapter: Adapter) -> None:
 
 
 def _shape_of(leaf: Any, row_shape: Shape) -> Shape:
-    if leaf.shape.rank is None:  # of a generator: known when it is read
+    if leaf.shape.rank is None:  # of a generator: see `_shaped`
         return (None, *row_shape)
     return tuple(leaf.shape)
+
+
+def _shaped(name: str, values: Any, adapter: Adapter) -> Any:
+    """Gives values of unknown rank the shape of an input, checked as they are read."""
+    if values.shape.rank is not None:
+        return values
+    row_shape, _ = adapter.specs[name]
+    return tf.ensure_shape(values, (None, *row_shape))
 
 
 def _column_encoder(features: Any, x_spec: Mapping[str, Any]) -> Callable[[Any], Any]:

@@ -26,7 +26,7 @@ def resolve_task(task: Task, frame: pd.DataFrame) -> Task:
     if not has_labels(task, column):
         raise ValueError(
             f"Every label of task {task.name!r} is missing in the training frame. "
-            f"Received: column {task.column!r} of {len(column)} rows."
+            f"Received: column {task.column!r} without any."
         )
     if isinstance(task, MulticlassTask) and task.classes is None:
         return dataclasses.replace(task, classes=_classes(task, column))

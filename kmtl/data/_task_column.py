@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from kmtl._checks import as_tuple, check_unique, did_you_mean, shorten
+from kmtl._checks import as_plain, as_tuple, check_unique, did_you_mean, shorten
 from kmtl.data._pivoted_source import PivotedSource
 from kmtl.data._source import Source
 from kmtl.tasks import Task
@@ -55,7 +55,19 @@ def pivot_labels(
     """
     if isinstance(frame, Source):
         return _pivoted(frame, task, label, tasks)
-    names, positions = _tasks_of_rows(frame, task, label, tasks)
+    return _wide(frame, task=task, label=label, tasks=tasks)
+
+
+def _wide(
+    frame: pd.DataFrame,
+    first_row: int = 0,
+    *,
+    task: str,
+    label: str,
+    tasks: Sequence[str | Task] | None,
+) -> pd.DataFrame:
+    """Does so for a frame, of which `first_row` rows came before."""
+    names, positions = _tasks_of_rows(frame, task, label, tasks, first_row)
     rest = frame.drop(columns=[task, label])
     _check_new(list(rest.columns), names)
     wide = {n: frame[label].where(positions == i) for i, n in enumerate(names)}
@@ -126,7 +138,7 @@ def _pivoted(
     _check_columns(columns, task, label)
     names = _names(tasks)
     _check_new([name for name in columns if name not in (task, label)], names)
-    pivot = partial(pivot_labels, task=task, label=label, tasks=names)
+    pivot = partial(_wide, task=task, label=label, tasks=names)
     return PivotedSource(
         of=source,
         spent=(task, label),
@@ -143,7 +155,11 @@ def _pivoted(
 
 
 def _tasks_of_rows(
-    frame: pd.DataFrame, task: str, label: str, tasks: Sequence[str | Task] | None
+    frame: pd.DataFrame,
+    task: str,
+    label: str,
+    tasks: Sequence[str | Task] | None,
+    first_row: int = 0,
 ) -> tuple[list[str], np.ndarray]:
     """Returns the names of tasks, and the position of each row's among them."""
     _check_frame(frame, task, label)
@@ -152,10 +168,10 @@ def _tasks_of_rows(
         raise ValueError(
             f"Column {task!r} must name a task in every row. Received: "
             f"{np.count_nonzero(codes < 0)} rows without one, the first in row "
-            f"{np.argmin(codes)}."
+            f"{first_row + np.argmin(codes)}."
         )
     found = [name_of(value) for value in values]
-    check_unique(found, f"values of column {task!r}")
+    _check_names_apart(task, dict(zip(values.tolist(), found, strict=True)))
     if tasks is None:
         are_numbers = all(name.isdecimal() for name in found)
         names = sorted(found, key=int if are_numbers else str)
@@ -167,6 +183,7 @@ def _tasks_of_rows(
 
 def name_of(value: Any) -> str:
     """Returns the name of the task that a value of a column stands for."""
+    value = as_plain(value)  # float32 of NumPy is no float
     is_whole = isinstance(value, float) and value.is_integer()
     return str(int(value) if is_whole else value)
 
@@ -201,6 +218,19 @@ def _check_columns(columns: Sequence[str], task: str, label: str) -> None:
                 f"`{argument}` names no column of the table. Received: {name!r}."
                 f"{did_you_mean(name, columns)} Columns: {shorten(columns)}."
             )
+
+
+def _check_names_apart(column: str, names: Mapping[Any, str]) -> None:
+    """Refuses two values, such as 1 and "1", that would name one task."""
+    value_of: dict[str, Any] = {}
+    for value, name in names.items():
+        if name in value_of:
+            raise ValueError(
+                f"Column {column!r} must name each task in one way. Received: "
+                f"{value_of[name]!r} and {value!r}, which both name task {name!r}. "
+                "Make them of one type."
+            )
+        value_of[name] = value
 
 
 def _check_known(column: str, rows: Mapping[str, int], names: list[str]) -> None:

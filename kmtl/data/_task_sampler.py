@@ -84,6 +84,11 @@ class TaskSampler:
             )
         return as_frame(draws_of(self.schedule, epoch), self.schedule)
 
+    def tasks_in(self, epoch: int) -> list[str]:
+        """Returns the tasks that an epoch draws rows of; none for the rest of one."""
+        rows = self.table(epoch)["rows"]
+        return [] if self.first_step else list(rows.index[rows > 0])
+
     def skip(self, step: int) -> "TaskSampler":
         """Returns the rest of an epoch, to go on in the midst of one.
 
@@ -171,10 +176,13 @@ class TaskSampler:
     def check_fit(self, y: Any, arguments: dict[str, Any]) -> None:
         """Raises `ValueError` for arguments of `fit` that contradict the sampler."""
         self.check_arguments(y, arguments)
-        if arguments.get("steps_per_epoch") not in (None, self.steps):
+        left = self.steps - self.first_step
+        if arguments.get("steps_per_epoch") not in (None, left):
+            behind = f" behind skip({self.first_step})" * bool(self.first_step)
             raise ValueError(
-                f"`steps_per_epoch` must be {self.steps}; pass `steps` to "
-                f"`sample_tasks`. Received: {arguments['steps_per_epoch']}."
+                f"`steps_per_epoch` must be {left}, the batches of the epoch{behind}: "
+                "leave it out, or pass `steps` to `sample_tasks`. Received: "
+                f"{arguments['steps_per_epoch']}."
             )
         epochs = arguments.get("epochs", 1) - arguments.get("initial_epoch", 0)
         if self.first_step and epochs > 1:

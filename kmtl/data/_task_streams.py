@@ -154,7 +154,7 @@ def read_stream(task: str, dataset: tf.data.Dataset, batch_size: int) -> TaskStr
     if len(spec) == 3 and isinstance(spec[2], Mapping):
         with naming(task):
             check_known_keys(spec[2], [task], "sample_weight")
-    of_rows = any(leaf.shape.rank == 0 for leaf in tf.nest.flatten(spec[1]))
+    of_rows = _is_of_rows(task, spec[1])
     rows = _count(dataset, of_rows)
     if rows == 0:
         raise ValueError(
@@ -164,6 +164,19 @@ def read_stream(task: str, dataset: tf.data.Dataset, batch_size: int) -> TaskStr
     if of_rows:
         dataset = dataset.batch(batch_size)
     return TaskStream(task, dataset, rows)
+
+
+def _is_of_rows(task: str, labels: Any) -> bool:
+    """Whether a dataset gives single rows, as the rank of its labels tells."""
+    rank = tf.nest.flatten(labels)[0].shape.rank
+    if rank is None:
+        raise ValueError(
+            f"Data of task {task!r} must be a dataset that tells rows from batches. "
+            "Received: labels of unknown rank. Name their shape: "
+            "`from_generator(..., output_signature=...)`, or `dataset.map(lambda x, y: "
+            "(x, tf.ensure_shape(y, ())))` for rows."
+        )
+    return bool(rank == 0)
 
 
 def check_same_specs(streams: Sequence[TaskStream]) -> None:

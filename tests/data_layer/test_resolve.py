@@ -142,6 +142,7 @@ def test_a_label_column_that_is_missing_is_an_error():
 @pytest.mark.parametrize("task", [KIND, kmtl.BinaryTask("t"), kmtl.RegressionTask("t")])
 def test_a_column_without_any_label_is_an_error(task):
     with pytest.raises(
-        ValueError, match=r"Every label of task 't' is missing .* 2 rows"
+        ValueError,
+        match=r"Every label of task 't' is missing .* column 't' without any",
     ):
         classes_of(task, [None, np.nan])

@@ -178,6 +178,11 @@ WRONG = {
     "empty dataset": ({"a": dataset(X, Y).take(0)}, {}, "'a' must hold at least one"),
     "no data": ({"a": 3}, {}, "task 'a' must be a DataFrame"),
     "no labels": ({"a": (X, None)}, {}, "task 'a' must hold labels"),
+    "unknown rank": (
+        {"a": tf.data.Dataset.from_generator(list, output_types=("float32",) * 2)},
+        {},
+        "'a' must .* rows from batches. Received: labels of unknown rank. Name",
+    ),
     "dataset without labels": ({"a": dataset(X)}, {}, r"'a' must be a dataset of \(x"),
     "lengths": ({"a": (X, Y[:3])}, {}, "as many `y` as inputs, 4. Received: 3"),
     "labels of others": ({"a": (X, {"b": Y})}, {}, "of this task alone"),

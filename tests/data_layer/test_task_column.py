@@ -6,6 +6,7 @@ import pytest
 
 import kmtl
 from kmtl.data import pivot_labels, rows_by_task
+from kmtl.data._task_column import name_of
 
 FRAME = pd.DataFrame(
     {"x": [1, 2, 3, 4], "school": [10, 2, 10, 2], "score": [5.0, 6.0, 7.0, np.nan]},
@@ -31,6 +32,11 @@ def test_tasks_are_named_alike_whatever_the_dtype(kind):
     frame = FRAME.assign(school=FRAME["school"].astype(kind))
     names = [c.removesuffix(".0") for c in pivot_labels(frame, **NAMES).columns]
     assert names == ["x", "2", "10"]
+
+
+@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.int8(2), "2"])
+def test_a_value_names_one_task_whatever_its_type(value):
+    assert name_of(value) == "2"
 
 
 def test_labels_of_text_stay_text():
@@ -61,7 +67,7 @@ WRONG = {
     "missing": (FRAME.assign(school=[1, None, 1, 1]), {}, "1 rows .* first in row 1"),
     "task": (FRAME, {"task": "shool"}, "`task` names no column.*mean 'school'"),
     "label": (FRAME, {"label": "mark"}, "`label` names no column"),
-    "two types": (FRAME.assign(school=[1, "1", 2, 2]), {}, "must be unique.*'1'"),
+    "two types": (FRAME.assign(school=[1, "1", 2, 2]), {}, "1 and '1', which both"),
     "empty": (FRAME.iloc[:0], {}, "at least one row"),
     "no frame": ([1], {}, "`frame` must be a DataFrame"),
 }
@@ -129,3 +135,20 @@ def test_wrong_files(files, name):
     options, message = WRONG_FILES[name]
     with pytest.raises(ValueError, match=message):
         list(pivot_labels(files, **{**NAMES, **options}))
+
+
+ROWS_IN_FILES = {
+    "one group": (8, "rows 6 to 7: .*1 rows without one, the first in row 7"),
+    "two groups": (4, "rows 3 to 3 from row group 1 on: .*, the first in row 3"),
+}
+
+
+@pytest.mark.parametrize("groups", ROWS_IN_FILES)
+def test_rows_of_files_are_counted_as_they_lie_there(tmp_path, groups):
+    size, message = ROWS_IN_FILES[groups]
+    frame = pd.concat([FRAME, FRAME], ignore_index=True)
+    frame.loc[7, "school"] = None
+    frame.to_parquet(tmp_path / "rows.parquet", row_group_size=size)
+    source = kmtl.data.read_parquet(tmp_path / "rows.parquet", chunk_rows=3)
+    with pytest.raises(ValueError, match=message):
+        list(pivot_labels(source, tasks=["2", "10"], **NAMES))
