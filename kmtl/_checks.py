@@ -154,7 +154,7 @@ def is_number(value: Any) -> bool:
 
 
 def check_task_name(name: Any) -> None:
-    """Raises `ValueError` unless `name` can name a Keras layer and a TensorFlow op."""
+    """Raises `ValueError` unless `name` can name a layer, a TensorFlow op and logs."""
     if not isinstance(name, str) or not _LEGAL_NAME.fullmatch(name):
         raise ValueError(
             "`name` of a task must be letters, digits, '_', '.' or '-', starting with "
@@ -165,6 +165,12 @@ def check_task_name(name: Any) -> None:
         raise ValueError(
             f"`name` of a task must not be one of {sorted(_RESERVED_NAMES)}, which "
             f"name totals in the logs. Received: {name!r}."
+        )
+    if name.startswith("val_"):
+        raise ValueError(
+            "`name` of a task must not start with 'val_', by which Keras tells the "
+            "logs of validation from those of training; put the column's name in "
+            f"`label`. Received: {name!r}."
         )
 
 

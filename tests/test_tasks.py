@@ -36,6 +36,12 @@ def test_names_of_totals_are_taken(name):
         kmtl.RegressionTask(name)
 
 
+def test_the_prefix_of_validation_logs_is_taken():
+    with pytest.raises(ValueError, match=r"not start with 'val_'.* Received: 'val_a'"):
+        kmtl.BinaryTask("val_a")
+    assert kmtl.BinaryTask("value", label="val_a").column == "val_a"
+
+
 def test_the_label_column_may_have_any_name():
     assert kmtl.BinaryTask("rich", label="income (USD)").column == "income (USD)"
 
@@ -269,8 +275,3 @@ def test_only_tasks_are_tasks(wrong):
 def test_names_of_tasks_differ():
     with pytest.raises(ValueError, match=r"`names of tasks` .* Repeated: \['a'\]"):
         check_tasks([kmtl.BinaryTask("a"), kmtl.RegressionTask("a")])
-
-
-def test_names_do_not_meet_in_the_logs():
-    with pytest.raises(ValueError, match="cannot be named 'a' and 'val_a'"):
-        check_tasks([kmtl.BinaryTask("a"), kmtl.BinaryTask("val_a")])

@@ -93,14 +93,17 @@ def task_affinity(
     Args:
         model: The model, compiled. All tasks must share some weights, as with any
             sharing but `kmtl.sharing.Soft`.
-        x: Training data of any form that `fit` takes.
-        y: Labels, as for `fit`.
+        x: Training data of any form that `fit` takes, or `(x, y)`.
+        y: Labels, as for `fit`, unless `x` holds them.
         epochs: How long to train: as long as all tasks still learn. In a network that
             has fitted its training rows, the gradients of the tasks add up to about 0,
             and two copies of one task seem to hurt each other. With `validation_data`
             and `keras.callbacks.EarlyStopping` it ends in time by itself.
         every: How often to measure: one step in so many. A measured step costs about
-            one more for each task.
+            one more for each task. Where each row belongs to one task, a batch has few
+            rows of every task, and affinities are noise unless they are measured in
+            large batches and often, such as `batch_size=1024, every=1` for 16 domains
+            of reviews (`benchmarks/task_groups.py`).
         step_size: How far a step goes along the gradient of a task, by default the
             learning rate; see `kmtl.callbacks.TaskAffinity`.
         callbacks: Others that run, such as `EarlyStopping` or a schedule of the
@@ -135,6 +138,8 @@ def task_affinity(
     check_positive_integer(epochs, "epochs")
     if not model.compiled:
         raise ValueError("`task_affinity` needs a compiled model; call `compile()`.")
+    if y is None and isinstance(x, (tuple, list)) and len(x) == 2:
+        x, y = x
     conflict = GradientConflict(at="shared", every=every)
     affinity = AffinityCallback(every=every, step_size=step_size)
     labels = label_correlation(
@@ -172,7 +177,7 @@ def _warn_of_little_overlap(overlap: pd.DataFrame) -> None:
 
 @contextlib.contextmanager
 def _put_back(model: MTLModel) -> Iterator[None]:
-    """Gives every variable of a model and of its training its value back."""
+    """Gives all that `fit` changes of a model and its training its value back."""
     model.optimizer.build(model.trainable_variables)
     balancing = model.balancing_state
     variables = [
@@ -181,11 +186,17 @@ def _put_back(model: MTLModel) -> Iterator[None]:
         *([] if balancing is None else balancing.variables),
     ]
     before = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+    stopped, history = model.stop_training, vars(model).get("history")
     try:
         yield
     finally:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
+        model.stop_training = stopped
+        if history is not None:
+            model.history = history
+        elif "history" in vars(model):  # there is none before the first `fit`
+            del model.history
 
 
 def _mean(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -25,7 +25,11 @@ class TaskAffinity(keras.callbacks.Callback):
 
     Args:
         every: In which steps: the first of an epoch and then one in so many. Tasks that
-            are rarely labelled in one batch need a smaller number.
+            are rarely labelled in one batch need a smaller number. Where each row
+            belongs to one task, a batch has few rows of every task, and affinities are
+            noise unless they are measured in large batches and often, such as
+            `batch_size=1024, every=1` for 16 domains of reviews
+            (`benchmarks/task_groups.py`).
         step_size: How far a step goes along the gradient of the task's loss times its
             loss weight; by default the learning rate of the moment. Where that is so
             small (below about 1e-4) that the change of the loss is lost in rounding,

@@ -31,12 +31,6 @@ def check_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
                 f"objects. Received: {task!r}."
             )
     check_unique([task.name for task in tasks], "names of tasks")
-    names = {task.name for task in tasks}
-    for name in [name for name in names if f"val_{name}" in names]:
-        raise ValueError(
-            f"Tasks cannot be named {name!r} and 'val_{name}' in one model: Keras logs "
-            "the validation of the first under the name of the second."
-        )
     if all(task.auxiliary for task in tasks):
         raise ValueError(
             "`tasks` must hold a task that is predicted. Received: only auxiliary "

@@ -1,14 +1,19 @@
 """The parts of the report: histories, numbers, calibration, networks."""
 
+import keras
 import numpy as np
+import pandas as pd
 import pytest
 
 import kmtl
+from kmtl.analysis._comparison import Comparison
 from kmtl.analysis._report._canvas import Canvas
-from kmtl.analysis._report._curves import read_history
+from kmtl.analysis._report._curves import draw_task, read_history
+from kmtl.analysis._report._findings import find
 from kmtl.analysis._report._network import count_weights, read_network
 from kmtl.analysis._report._network_svg import lay_out
-from kmtl.analysis._report._results import constant_value
+from kmtl.analysis._report._parts import read_parts
+from kmtl.analysis._report._results import constant_value, measure
 from kmtl.analysis._report._task_plots import calibration_error, draw_task_plot
 from kmtl.analysis._report._words import name_list, number, percent, signed
 
@@ -74,6 +79,55 @@ def test_a_constant_has_half_an_auc_and_the_largest_class():
     assert constant_value(task, "auc", labels) == 0.5
     assert constant_value(task, "accuracy", labels) == 0.75
     assert np.isnan(constant_value(task, "auc", np.zeros(3)))
+
+
+class Own(keras.metrics.MeanSquaredError):
+    """An error of the user's own; Keras says which way it is better."""
+
+
+def test_a_metric_with_a_name_of_its_own_is_compared():
+    def own(true, predicted):
+        return abs(true - predicted)
+
+    task = kmtl.RegressionTask("c", metrics=[Own(name="my_mse"), own])
+    model = kmtl.build_mtl_model((2,), [task], trunk=kmtl.trunks.MLP([1]))
+    model.compile(run_eagerly=True)
+    x, y = np.zeros((4, 2)), {"c": [1.0, 2.0, 3.0, 4.0]}
+    model.adapt_labels(y)
+    part, baselines = read_parts(model, (x, y))[0], {"c_my_mse": 0.1, "c_own": 0.1}
+    ours, unknown, _ = measure(model, part, read_history(None, []), baselines)
+    assert ours.gain == pytest.approx((0.1 - ours.test) / 0.1)
+    assert np.isnan(unknown.gain)
+    assert [
+        f.text for f in find([ours], read_history(None, []), [], {}, None, None)
+    ] == ["Worse than the baseline: c."]
+
+
+def test_what_depends_on_the_size_needs_attention():
+    values = {"multi-task": 1.0, "equal width": 0.5, "equal parameters": 2.0}
+    runs = pd.DataFrame(
+        {"model": model, "seed": seed, "task": "c", "value": value + 0.01 * seed}
+        for model, value in values.items()
+        for seed in range(5)
+    )
+    comparison = Comparison(runs, {"c": "mae"}, {"c": False})
+    found = find([], read_history(None, []), [], {}, None, comparison)
+    assert [(f.level, f.text) for f in found] == [
+        (
+            "warning",
+            "Better than single-task networks of one size, worse than those of the "
+            "other: c.",
+        )
+    ]
+
+
+def test_the_arrow_says_which_way_a_metric_of_ones_own_is_better():
+    logs = {"a_loss": [2.0, 1.0], "a_my_auc": [0.5, 0.6]}
+    directions = {"a_loss": "min", "a_my_auc": "max"}
+    canvas, curves = Canvas(), read_history(logs, ["a"])
+    drawn = str(draw_task(canvas, curves, "a", "my_auc", directions))
+    assert "loss ↓ better" in drawn
+    assert "my_auc ↑ better" in drawn
 
 
 def test_nothing_is_drawn_without_a_label_and_a_prediction():

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tensorflow as tf
 from small import TRUNK
@@ -99,6 +100,25 @@ def test_an_interruption_leaves_the_model_too():
         task_affinity(model, MADE.x, MADE.y, callbacks=[stop], **OPTIONS)
     for ours, theirs in zip(state_of(model), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_history_and_the_end_of_a_training_stay_too():
+    model = new_model()
+    stop = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: setattr(model, "stop_training", True)
+    )
+    task_affinity(model, MADE.x, MADE.y, callbacks=[stop], **OPTIONS)
+    assert not model.stop_training
+    assert "history" not in vars(model)
+    history = model.fit(MADE.x, MADE.y, verbose=0, batch_size=60)
+    task_affinity(model, (MADE.x, MADE.y), **{**OPTIONS, "epochs": 1})
+    assert model.history is history
+
+
+def test_inputs_and_labels_may_be_a_pair(measured):
+    found = task_affinity(new_model(), (MADE.x, MADE.y), **OPTIONS)
+    pd.testing.assert_frame_equal(found.affinity, measured.affinity)
+    pd.testing.assert_frame_equal(found.label_overlap, measured.label_overlap)
 
 
 def test_a_dataset_is_taken_as_fit_takes_it(measured):

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from kmtl._gains import higher_is_better
 from kmtl.analysis._report._canvas import ACCENT, CONTRAST, INK, MUTED, Canvas
 from kmtl.analysis._report._words import short
 
 _WEIGHT = "weight"
+_ARROWS = {"max": " ↑ better", "min": " ↓ better"}
 
 
 @dataclass
@@ -81,8 +81,22 @@ def _file(
         curves.by_task.setdefault(task, {}).setdefault(metric, {})[kind] = series
 
 
-def draw_task(canvas: Canvas, curves: Curves, task: str, metric: str) -> Any:
-    """Draws loss and metric of a task by epoch; `None` where all is NaN or missing."""
+def draw_task(
+    canvas: Canvas,
+    curves: Curves,
+    task: str,
+    metric: str,
+    directions: Mapping[str, str],
+) -> Any:
+    """Draws loss and metric of a task by epoch; `None` where all is NaN or missing.
+
+    Args:
+        canvas: Draws.
+        curves: The logs.
+        task: The name of the task.
+        metric: That of the metric, without that of the task.
+        directions: `"max"` or `"min"`, which is better, by name in the logs.
+    """
     found = curves.by_task.get(task, {})
     shown = [
         name
@@ -97,7 +111,8 @@ def draw_task(canvas: Canvas, curves: Curves, task: str, metric: str) -> Any:
         for place, name in zip(left, shown, strict=False):
             axes = figure.add_axes((place, 0.17, 0.365, 0.66))
             _draw(axes, found[name])
-            axes.set_title(f"{name} {_arrow(name)}".strip())
+            arrow = _ARROWS.get(directions.get(f"{task}_{name}", ""), "")
+            axes.set_title(f"{name}{arrow}")
         return canvas.svg(figure, _in_words(task, shown, found))
 
 
@@ -129,13 +144,6 @@ def _draw(axes: Any, series: Mapping[str, np.ndarray]) -> None:
     axes.yaxis.get_major_locator().set_params(nbins=4)
     axes.grid(visible=False, axis="x")
     axes.margins(x=0.03, y=0.08)
-
-
-def _arrow(metric: str) -> str:
-    try:
-        return "↑ better" if higher_is_better(metric) else "↓ better"
-    except ValueError:  # a metric of the user's own
-        return ""
 
 
 def _in_words(task: str, shown: list[str], found: Mapping[str, Any]) -> str:

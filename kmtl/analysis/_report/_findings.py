@@ -7,7 +7,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from kmtl.analysis._comparison import DO_NOT, NO_DIFFERENCE, SHARE, Comparison
+from kmtl.analysis._comparison import (
+    DEPENDS,
+    DO_NOT,
+    NO_DIFFERENCE,
+    SHARE,
+    Comparison,
+)
 from kmtl.analysis._report._curves import Curves
 from kmtl.analysis._report._data_summary import LabelSummary
 from kmtl.analysis._report._results import Result, main_results
@@ -67,7 +73,14 @@ def _of_comparison(comparison: Comparison | None) -> Iterator[Finding]:
     harmed = [task for task, verdict in verdicts.items() if verdict == DO_NOT]
     helped = [task for task, verdict in verdicts.items() if verdict == SHARE]
     same = [task for task, verdict in verdicts.items() if verdict == NO_DIFFERENCE]
+    depends = [task for task, verdict in verdicts.items() if verdict == DEPENDS]
     yield from _one(harmed, "warning", "results", "Sharing harms")
+    yield from _one(
+        depends,
+        "warning",
+        "results",
+        "Better than single-task networks of one size, worse than those of the other",
+    )
     yield from _one(same, "note", "results", "Sharing makes no clear difference")
     yield from _one(helped, "good", "results", "Sharing helps")
 

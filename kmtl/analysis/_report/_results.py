@@ -63,8 +63,9 @@ def measure(
         task = next((n for n in by_length if key.startswith(f"{n}_")), None)
         if task is not None and key != "loss":
             found.setdefault(task, []).append(key[len(task) + 1 :])
+    directions = model.task_metrics.directions
     return [
-        _result(task, metric, logs, curves, part, baselines or {})
+        _result(task, metric, logs, curves, part, baselines or {}, directions)
         for task in model.tasks
         for metric in _ordered(found.get(task.name, []))
     ]
@@ -81,6 +82,7 @@ def _result(
     curves: Curves,
     part: Part,
     baselines: Mapping[str, float],
+    directions: Mapping[str, str],
 ) -> Result:
     key = f"{task.name}_{metric}"
     baseline = float(baselines.get(key, _NAN))
@@ -94,18 +96,20 @@ def _result(
         test,
         baseline,
         constant,
-        _gain(metric, test, constant if np.isnan(baseline) else baseline),
+        _gain(
+            metric,
+            test,
+            constant if np.isnan(baseline) else baseline,
+            directions.get(key),
+        ),
         is_absolute(metric),
     )
 
 
-def _gain(metric: str, value: float, baseline: float) -> float:
-    if np.isnan(baseline):
+def _gain(metric: str, value: float, baseline: float, direction: str | None) -> float:
+    if np.isnan(baseline) or direction is None:  # a function of the user's own
         return _NAN
-    try:
-        return float(gain(metric, value, baseline))
-    except ValueError:  # a metric of the user's own: which way is better is not known
-        return _NAN
+    return float(gain(metric, value, baseline, higher=direction == "max"))
 
 
 def constant_value(task: Task, metric: str, labels: np.ndarray) -> float:

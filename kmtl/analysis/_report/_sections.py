@@ -210,14 +210,16 @@ def _views(
 ) -> list[dict[str, Any]]:
     """What the page shows of each task."""
     by_task: dict[str, list[Result]] = {}
-    curves = evidence.curves
+    curves, directions = evidence.curves, evidence.model.task_metrics.directions
     for result in evidence.results:
         by_task.setdefault(result.task.name, []).append(result)
     return [
         {
             "task": task,
             "results": by_task.get(task.name, []),
-            "curve": draw_task(canvas, curves, task.name, _first(by_task, task.name)),
+            "curve": draw_task(
+                canvas, curves, task.name, _first(by_task, task.name), directions
+            ),
             "best_epoch": curves.best_epoch(task.name),
             "plot": plots.get(task.name),
         }
