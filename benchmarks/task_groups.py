@@ -257,8 +257,10 @@ def measure(problem, seed, args):
 
 def report(name, tables):
     """Prints what came of a problem, one table a seed."""
+    # A grouping may be suggested more than once.
+    single = [t.drop_duplicates([*GAINS, "real"]) for t in tables]
     cells = [
-        with_spread([t[[gain, "real"]].corr(method=by).iloc[0, 1] for t in tables])
+        with_spread([t[[gain, "real"]].corr(method=by).iloc[0, 1] for t in single])
         for gain in GAINS
         for by in ("pearson", "spearman")
     ]
