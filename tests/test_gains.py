@@ -7,6 +7,7 @@ import pytest
 import kmtl
 from kmtl._gains import delta_m, gain, higher_is_better
 from kmtl._keras_gaps import metric_direction
+from kmtl.metrics._keras_metrics import metric_kind
 
 METRICS = {"rich": "auc", "age": "mae"}
 # Of metrics of Keras that need no argument, the name in the logs.
@@ -79,6 +80,28 @@ def test_the_gain_of_a_loss_below_zero_has_the_right_sign():
 
 def test_a_direction_makes_any_metric_known():
     assert gain("profit", 12.0, 10.0, higher=True) == pytest.approx(0.2)
+
+
+def test_what_is_known_of_a_metric_goes_before_its_name():
+    np.testing.assert_allclose(
+        gain("mine", 0.82, 0.8, higher=True, absolute=True), 0.02
+    )
+    assert gain("auc", 3.0, 2.0, absolute=False) == 0.5
+
+
+@pytest.mark.parametrize("name", KERAS_METRICS)
+def test_a_metric_of_keras_is_known_under_any_name(name):
+    assert metric_kind(KERAS_METRICS[name](name="mine")) == name
+
+
+def test_a_metric_of_the_user_is_what_it_is_derived_from_or_its_name():
+    class Mine(keras.metrics.AUC):
+        pass
+
+    mean = keras.metrics.MeanMetricWrapper(lambda y, p: y - p, name="bias")
+    assert metric_kind(Mine(name="any")) == "auc"
+    assert metric_kind(kmtl.metrics.CohenKappa(3, name="any")) == "cohen_kappa"
+    assert metric_kind(mean) == "bias"
 
 
 def test_a_baseline_without_error_cannot_be_beaten():

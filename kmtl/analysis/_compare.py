@@ -60,8 +60,11 @@ def compare(  # noqa: PLR0913 - one keyword a choice
     that of the multi-task model, so that together they are larger; in those of
     `"equal parameters"` it is narrower (heads and embeddings stay), so that together
     they have as many trained weights as the multi-task model. Single-task models are
-    the trunk, then the head, whatever the sharing. For one task and hard sharing all
-    are the same model.
+    the trunk, then the head, whatever the sharing. For one task of weight 1 and hard
+    sharing all are the same model.
+
+    Weights of losses are for the multi-task model only, those of `Task.loss_weight`
+    too: a single-task model trains with weight 1.
 
     Models of one seed train on the same rows in the same batches, a row without a label
     of a task included, up to the epoch of the best validation loss, whose weights are
@@ -99,9 +102,16 @@ def compare(  # noqa: PLR0913 - one keyword a choice
         learning_rates: Learning rates to choose from by validation loss, for each model
             and seed; by default that of the optimizer.
         jobs: In how many processes to train; -1 for one a core. In a script, call
-            `compare` under `if __name__ == "__main__":` then.
+            `compare` under `if __name__ == "__main__":` then; functions of a notebook
+            must be moved to a module.
         folder: Where to keep what is finished. The same call goes on from there after
-            an interruption, and with more seeds adds those.
+            an interruption, and with more seeds adds those; a call with other settings
+            or rows is refused. Layers that have weights count with them. Of functions
+            (`build`, losses, metrics) their code, defaults and what they enclose count,
+            of objects of your own their config or `repr`. What they read or call
+            elsewhere, such as a constant of the module or code of your own layer, is
+            not seen, nor are other versions of Keras: use another folder after changing
+            that.
         verbose: Whether to say how long it may take, and to show progress.
 
     Returns:
@@ -154,7 +164,7 @@ def compare(  # noqa: PLR0913 - one keyword a choice
         patience=patience,
         rates=rates,
     )
-    study, higher = completed(study, build_small, metrics)
+    study, higher, absolute = completed(study, build_small, metrics)
     if folder is None:
         log = Log(None, {})
     else:
@@ -164,6 +174,7 @@ def compare(  # noqa: PLR0913 - one keyword a choice
         runs=_frame(study, log),
         metrics=study.metrics,
         higher=higher,
+        absolute=absolute,
         overlap=TEST / (1 - TEST) if test is None else 0.0,
     )
 

@@ -26,9 +26,10 @@ class Comparison:
     differences for AUC and other scores whose best value is 1, and shares of the
     baseline's value for errors; both in percent. Each seed gives one gain, of models
     trained on the same rows in the same batches. Intervals are paired t intervals of
-    their mean. They hold for all tasks at once with the confidence `level`, against one
-    baseline (Bonferroni: each is one at `1 - (1 - level) / tasks`), and so do the
-    verdicts. The interval of `delta_m` is a single one at `level`.
+    their mean. They hold for all tasks and baselines at once with the confidence
+    `level` (Bonferroni: each is one at `1 - (1 - level) / (tasks * baselines)`), and so
+    do the verdicts: where sharing changes nothing, all are "no difference" at least
+    with that probability. The interval of `delta_m` is a single one at `level`.
 
     Attributes:
         runs: A row a seed, model and task: `model` (`"multi-task"`, `"equal width"`,
@@ -37,6 +38,8 @@ class Comparison:
             one, and the `seconds` it took.
         metrics: The metric of each task.
         higher: Whether higher is better, by task.
+        absolute: Whether gains are differences, by task; by default as the name of the
+            metric says.
         overlap: Rows to test on as a share of the other rows, where each seed splits
             the same rows anew, else 0. Such splits overlap, so the variance of a mean
             over n seeds is taken as (1 / n + overlap) times that of a gain (Nadeau and
@@ -51,6 +54,7 @@ class Comparison:
     higher: Mapping[str, bool]
     overlap: float = 0.0
     level: float = 0.95
+    absolute: Mapping[str, bool] | None = None
 
     @property
     def baselines(self) -> list[str]:
@@ -62,21 +66,26 @@ class Comparison:
         """Gains in percent, a row a baseline and task.
 
         `gain` is the mean, `low` and `high` its interval, `p` the p-value of a gain of
-        0, corrected for the number of tasks by Holm; `kind` is `"points"` for a
-        difference and `"%"` for a share of the baseline.
+        0, corrected for the number of tasks and baselines by Holm; `kind` is `"points"`
+        for a difference and `"%"` for a share of the baseline. A share of a baseline of
+        exactly 0 is infinite and has no interval.
         """
+        each = 1 - (1 - self.level) / (len(self.metrics) * len(self.baselines))
         frames = []
         for baseline in self.baselines:
             by_seed = self._gains_by_seed(baseline)
-            each = 1 - (1 - self.level) / by_seed.shape[1]
             rows = [paired(g, each, self.overlap) for _, g in by_seed.items()]
-            frame = pd.DataFrame(rows, index=by_seed.columns)
-            frame["p"] = holm(frame["p"].to_numpy())
-            frames.append(frame)
+            frames.append(pd.DataFrame(rows, index=by_seed.columns))
         gains = pd.concat(frames, keys=self.baselines, names=["baseline", "task"])
-        absolute = {task: is_absolute(m) for task, m in self.metrics.items()}
-        kinds = gains.index.get_level_values("task").map(absolute)
-        return gains.assign(kind=np.where(kinds, "points", "%"))
+        kinds = gains.index.get_level_values("task").map(self._are_absolute)
+        return gains.assign(
+            p=holm(gains["p"].to_numpy()), kind=np.where(kinds, "points", "%")
+        )
+
+    @cached_property
+    def _are_absolute(self) -> Mapping[str, bool]:
+        by_name = {task: is_absolute(m) for task, m in self.metrics.items()}
+        return by_name if self.absolute is None else self.absolute
 
     @cached_property
     def delta_m(self) -> pd.DataFrame:
@@ -85,12 +94,11 @@ class Comparison:
         Columns: `delta_m`, `low`, `high`, `p`. Vandenhende et al., TPAMI 2021, have it
         with this sign; the code of NashMTL and FAMO with the other one.
         """
-        rows = {
-            baseline: paired(
-                self._gains_by_seed(baseline).mean(axis=1), self.level, self.overlap
-            )
-            for baseline in self.baselines
-        }
+        rows = {}
+        for baseline in self.baselines:
+            with np.errstate(invalid="ignore"):  # of infinite gains of both signs
+                means = self._gains_by_seed(baseline).mean(axis=1)
+            rows[baseline] = paired(means, self.level, self.overlap)
         frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("baseline")
         return frame.rename(columns={"gain": "delta_m"})
 
@@ -101,7 +109,8 @@ class Comparison:
         `"share"`: better than a baseline and worse than none. `"do not share"`: worse
         than a baseline and better than none. `"no difference"`: all intervals hold 0.
         `"depends on the size"`: better than one baseline and worse than the other.
-        `"unknown"`: one seed has no interval.
+        `"unknown"`: there is no interval, as with one seed, or where a share is to be
+        taken of a baseline that is exactly 0 for a seed.
         """
         return {task: self._verdict(task) for task in self.metrics}
 
@@ -140,7 +149,13 @@ class Comparison:
         return pd.DataFrame(
             {
                 task: 100
-                * gain(metric, ours[task], theirs[task], higher=self.higher[task])
+                * gain(
+                    metric,
+                    ours[task],
+                    theirs[task],
+                    higher=self.higher[task],
+                    absolute=self._are_absolute[task],
+                )
                 for task, metric in self.metrics.items()
             },
             index=ours.index,
@@ -191,11 +206,22 @@ class Comparison:
         lines.append(f"trained weights in all: {sizes}")
         if seeds == 1:
             return [*lines, "One seed has no interval: compare with 5 or more."]
+        if not np.isfinite(self.gains["gain"]).all():
+            lines.append("A gain over a baseline of exactly 0 has no interval.")
         return [
             *lines,
-            f"{seeds} seeds; intervals hold for all {len(self.metrics)} tasks at once "
-            f"with {self.level:.0%} confidence.",
+            f"{seeds} seeds; {self._hold()} with {self.level:.0%} confidence.",
         ]
+
+    def _hold(self) -> str:
+        """What the intervals hold for."""
+        tasks, baselines = len(self.metrics), len(self.baselines)
+        of = f"all {tasks} tasks" if tasks > 1 else "the task"
+        if baselines > 1:
+            of += " and both baselines"
+        if tasks * baselines == 1:
+            return "intervals hold"
+        return f"intervals hold for {of} at once, those of delta_m each alone,"
 
     def _size(self, rows: pd.DataFrame, model: str) -> int:
         of_model = rows[rows["model"] == model]
@@ -208,6 +234,6 @@ def _with_spread(mean: float, sd: float) -> str:
     return f"{mean:.4g}" if np.isnan(sd) else f"{mean:.4g} +- {sd:.2g}"
 
 
-def _with_interval(gain: float, row: Mapping[str, float]) -> str:
+def _with_interval(gain: float, row: Mapping[Any, float]) -> str:
     low, high = row["low"], row["high"]
     return f"{gain:+.2f}" + ("" if np.isnan(low) else f" [{low:+.2f}, {high:+.2f}]")

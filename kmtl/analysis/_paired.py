@@ -16,10 +16,12 @@ def paired(gains: pd.Series, level: float, overlap: float) -> dict[str, float]:
             as the splits of different seeds overlap; see `Comparison`.
 
     Returns:
-        `gain`, `low`, `high` and `p`; the last three are NaN for one seed.
+        `gain`, `low`, `high` and `p`; the last three are NaN for one seed, or where a
+        gain is not finite.
     """
-    mean, count = float(gains.mean()), len(gains)
-    if count < 2:
+    with np.errstate(invalid="ignore"):  # of infinite gains of both signs
+        mean, count = float(gains.mean()), len(gains)
+    if count < 2 or not np.isfinite(mean):
         return {"gain": mean, "low": np.nan, "high": np.nan, "p": np.nan}
     error = float(gains.std(ddof=1)) * np.sqrt(1 / count + overlap)
     half = two_sided(level, count - 1) * error

@@ -126,12 +126,14 @@ class Rows:
 
 
 def alone(task: Task) -> Task:
-    """Returns a task as it is without the others: a product is a plain binary task."""
+    """Returns a task as it is without the others.
+
+    A product is a plain binary task, and the weight is 1: it is one beside others.
+    """
     if isinstance(task, ProductTask):
         fields = {field.name for field in dataclasses.fields(BinaryTask)}
         task = BinaryTask(**{f: getattr(task, f) for f in fields if f != "_"})
-    weight = task.loss_weight or 1.0  # a weight of 0 would train nothing
-    return dataclasses.replace(task, condition_on=(), only_if=None, loss_weight=weight)
+    return dataclasses.replace(task, condition_on=(), only_if=None, loss_weight=1.0)
 
 
 def is_flat(values: Any) -> bool:
@@ -140,20 +142,24 @@ def is_flat(values: Any) -> bool:
 
 
 def check_labelled(
-    task: Task, labels: np.ndarray, part: str, *, both_classes: bool = False
+    task: Task, labels: np.ndarray, part: str, *, differ: bool = False
 ) -> None:
-    """Raises `ValueError` if a part has no labels of a task, or only one class.
+    """Raises `ValueError` if a part has no labels of a task, or only equal ones.
 
     Args:
         task: The task.
         labels: Its labels in the part, NaN where missing.
         part: Name of the part, such as `"test"`.
-        both_classes: Whether a binary task needs a label of each class.
+        differ: Whether the metric needs two labels that are not the same.
     """
     present = labels[~np.isnan(labels)]
-    needed = 2 if both_classes and isinstance(task, BinaryTask) else 1
-    if len(np.unique(present)) < needed:
-        what = "labels of both classes" if present.size else "labels"
+    if len(np.unique(present)) < (2 if differ else 1):
+        both = (
+            "labels of both classes"
+            if isinstance(task, BinaryTask)
+            else ("two different labels")
+        )
+        what = both if present.size else "labels"
         raise ValueError(
             f"`{part}` must have {what} of task {task.name!r}. Received: "
             f"{present.size} labels in {len(labels)} rows. Give more rows, or leave "

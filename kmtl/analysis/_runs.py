@@ -14,6 +14,9 @@ from kmtl.analysis._rows import Places, Rows, alone
 from kmtl.model import MTLModel
 from kmtl.tasks import Task
 
+NEED_DIFFERENT = frozenset(["auc", "r2", "r2_score"])
+"""Metrics that say nothing where all labels are the same."""
+
 MULTI_TASK = "multi-task"
 EQUAL_WIDTH = "equal width"
 EQUAL_PARAMETERS = "equal parameters"
@@ -115,7 +118,29 @@ class Study:
         return model
 
     def train(self, run: Run) -> Record:
-        """Trains and tests the model of a run."""
+        """Trains and tests the model of a run.
+
+        Raises:
+            FloatingPointError: If it diverges with every learning rate.
+            ValueError: If a metric has no value.
+        """
+        record, kinds = self.try_out(run)
+        for name, value in record["values"].items():
+            if value != value:
+                key = f"{name}_{self.metrics[name]}"
+                raise ValueError(
+                    f"Metric {self.metrics[name]!r} of task {name!r} must have a value "
+                    f"on the rows to test on; {_why_none(kinds[key])}. Give `test` or "
+                    f"another metric. Received: NaN, for {run}."
+                )
+        return record
+
+    def try_out(self, run: Run) -> tuple[Record, Mapping[str, str]]:
+        """Trains and tests a model; a metric may be NaN.
+
+        Returns:
+            What it found, and what each metric is, by its name in the logs.
+        """
         start = time.perf_counter()
         tasks, (train, valid, test) = self.of(run)
         clock = _Clock()
@@ -128,14 +153,15 @@ class Study:
         if error is not None and not trained:
             raise error
         _, epochs, model = min(trained, key=lambda result: result[0])
-        return {
+        record = {
             **run._asdict(),
-            "values": self._values(run, tasks, model, test),
+            "values": self._values(tasks, model, test),
             "parameters": parameters(model),
             "epochs": epochs,
             "seconds": time.perf_counter() - start,
             "epoch_seconds": clock.seconds,
         }
+        return record, model.task_metrics.kinds
 
     def _fit(
         self,
@@ -166,31 +192,45 @@ class Study:
         return float(stop.best), stop.best_epoch + 1, model
 
     def _values(
-        self, run: Run, tasks: Sequence[Task], model: MTLModel, test: Rows
+        self, tasks: Sequence[Task], model: MTLModel, test: Rows
     ) -> dict[str, float]:
         rows = self.fit["batch_size"]
         logs = model.evaluate(
             test.x, test.y, batch_size=rows, return_dict=True, verbose=0
         )
         names = [task.name for task in tasks if task.name in self.metrics]
-        values = {name: logs[f"{name}_{self.metrics[name]}"] for name in names}
-        for name, value in values.items():
-            if value != value:
-                raise ValueError(
-                    f"Metric {self.metrics[name]!r} of task {name!r} must have a value "
-                    "on the rows to test on; AUC needs both classes there. Give "
-                    f"`test` or another metric. Received: NaN, for {run}."
-                )
-        return values
+        return {name: logs[f"{name}_{self.metrics[name]}"] for name in names}
+
+
+def _why_none(kind: str) -> str:
+    """Tells why a metric may be NaN."""
+    if kind in NEED_DIFFERENT:
+        return "it needs labels there that are not all the same"
+    return "it has none for the labels and predictions there"
 
 
 def estimated_seconds(study: Study, run: Run) -> float:
-    """Estimates how long a run takes at most, by one of two epochs."""
+    """Estimates how long a run takes at most, by one of two epochs.
+
+    Raises:
+        FloatingPointError: If it diverges with every learning rate.
+    """
     epochs = study.fit["epochs"]
     fit = {**study.fit, "epochs": min(epochs, 2)}
-    short = dataclasses.replace(study, fit=fit, rates=study.rates[:1]).train(run)
+    short = _first_that_trains(dataclasses.replace(study, fit=fit), run)
     seconds = short["seconds"] + (epochs - fit["epochs"]) * short["epoch_seconds"]
     return float(max(len(study.rates), 1) * seconds)
+
+
+def _first_that_trains(study: Study, run: Run) -> Record:
+    """Tries a run with one learning rate, another one if that diverges."""
+    *others, last = [[rate] for rate in study.rates] or [[]]
+    for rates in others:
+        try:
+            return dataclasses.replace(study, rates=rates).try_out(run)[0]
+        except FloatingPointError:  # the comparison leaves it out too
+            continue
+    return dataclasses.replace(study, rates=last).try_out(run)[0]
 
 
 class _Clock(keras.callbacks.Callback):
@@ -211,16 +251,16 @@ class _Clock(keras.callbacks.Callback):
 
 def metrics_to_compare(
     model: MTLModel, chosen: Mapping[str, str]
-) -> tuple[dict[str, str], dict[str, bool]]:
-    """Finds the metric of each task and which way it is better.
+) -> tuple[dict[str, str], dict[str, bool], dict[str, str]]:
+    """Finds the metric of each task, which way it is better and what it is.
 
     Args:
         model: The multi-task model.
         chosen: Metrics by task name, for those where it is not the first.
 
     Returns:
-        Metrics by task name, without those of auxiliary tasks, and whether higher is
-        better.
+        Metrics by task name, without those of auxiliary tasks, whether higher is
+        better, and what kmtl or Keras calls such a metric.
 
     Raises:
         ValueError: If a task or a metric is not there, or nobody knows which way a
@@ -247,4 +287,5 @@ def metrics_to_compare(
                 f"Known: {shorten([*others, loss])}."
             )
         higher[name] = direction == "max"
-    return metrics, higher
+    known = model.task_metrics.kinds
+    return metrics, higher, {n: known[f"{n}_{m}"] for n, m in metrics.items()}

@@ -4,10 +4,12 @@ import functools
 import multiprocessing
 import os
 import pickle
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +28,14 @@ def train_all(study: Study, runs: Sequence[Run], jobs: int) -> Iterator[Record]:
 
     Raises:
         ValueError: If the study cannot be sent to other processes.
+        BrokenProcessPool: If a process ends by itself.
         Exception: What a training raised, with a note that names it.
     """
     if jobs == 1:
         for run in runs:
             yield _noted(run, partial(study.train, run))
         return
+    _check_program()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "study.pickle"
         path.write_bytes(_pickled(study))
@@ -52,8 +56,25 @@ def _train_in_processes(path: Path, runs: Sequence[Run], jobs: int) -> Iterator[
         waiting = {pool.submit(_train, path, run): run for run in runs}
         for future in as_completed(waiting):
             yield _noted(waiting[future], future.result)
+    except BrokenProcessPool as error:
+        error.add_note(
+            "A process ended by itself. In a script, call `compare` under "
+            '`if __name__ == "__main__":`; if memory ran out, take fewer `jobs`.'
+        )
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _check_program() -> None:
+    """Raises `ValueError` if other processes cannot start: they run the script anew."""
+    main = vars(sys.modules["__main__"])
+    script = main.get("__file__")
+    if main["__spec__"] is None and script is not None and not Path(script).exists():
+        raise ValueError(
+            "`jobs` above 1 needs a program that other processes can read: save it in "
+            f"a file, or use `jobs=1`. Received: {script}."
+        )
 
 
 def _noted(run: Run, train: Callable[[], Record]) -> Record:
@@ -89,7 +110,10 @@ def _train(path: Path, run: Run) -> Record:
 @functools.cache
 def _study_in(path: Path) -> Study:
     """Reads the study, once in a process."""
-    study: Study = pickle.loads(path.read_bytes())
+    try:
+        study: Study = pickle.loads(path.read_bytes())
+    except (AttributeError, ImportError) as error:  # what is not there in this process
+        raise _not_importable(error) from error
     return study
 
 
@@ -97,8 +121,14 @@ def _pickled(study: Study) -> bytes:
     try:
         return pickle.dumps(study)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ValueError(
-            "`jobs` above 1 sends all that `compare` is given to other processes, so "
-            "functions (`build`, losses, trunks) must be at the top of a module, not "
-            f"lambdas or inside others. Received: {error}"
-        ) from error
+        raise _not_importable(error) from error
+
+
+def _not_importable(error: Exception) -> ValueError:
+    return ValueError(
+        "`jobs` above 1 sends all that `compare` is given to other processes, so "
+        "functions and classes (`build`, losses, trunks) must be at the top of a "
+        "module, a file that can be imported: not in a notebook, under "
+        '`if __name__ == "__main__":`, lambdas or inside others. Move them there, or '
+        f"use `jobs=1`. Received: {error}."
+    )

@@ -9,6 +9,7 @@ from keras import ops
 from kmtl._objective import GroupBatch
 from kmtl._typing import MetricLike
 from kmtl.layers import TaskOutputs
+from kmtl.metrics._cohen_kappa import CohenKappa
 from kmtl.tasks import MulticlassTask, RegressionTask, Task
 
 _M = keras.metrics
@@ -56,13 +57,34 @@ def keras_metric(task: Task, metric: MetricLike) -> keras.metrics.Metric:
     return _M.MeanMetricWrapper(found, name=getattr(found, "__name__", "metric"))
 
 
+def metric_kind(metric: keras.metrics.Metric) -> str:
+    """Returns the name that Keras gives to such metrics, whatever this one is called.
+
+    A class of the user's own that is none of Keras' goes by its name.
+    """
+    bases = type(metric).__mro__
+    return next((_KINDS[base] for base in bases if base in _KINDS), str(metric.name))
+
+
 def _stable_name(metric: keras.metrics.Metric) -> str:
     """Undoes Keras' counting of unnamed metrics: logs must not depend on it."""
-    words = re.sub(
-        r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(metric).__name__
-    )
-    counted = re.fullmatch(rf"({re.escape(words.lower())})_\d+", metric.name)
+    counted = re.fullmatch(rf"({re.escape(_words(type(metric)))})_\d+", metric.name)
     return counted.group(1) if counted else str(metric.name)
+
+
+def _words(kind: type) -> str:
+    """Returns the name of a class in lower case with underscores."""
+    between = r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+    return re.sub(between, "_", kind.__name__).lower()
+
+
+# Classes that do not say what they measure.
+_OF_ANY_KIND = (_M.Metric, _M.Mean, _M.MeanMetricWrapper, _M.Sum)
+_KINDS = {
+    kind: _words(kind)
+    for kind in vars(_M).values()
+    if isinstance(kind, type) and kind not in _OF_ANY_KIND
+} | {_M.FBetaScore: "fbeta_score", CohenKappa: "cohen_kappa"}
 
 
 def update_keras_metric(

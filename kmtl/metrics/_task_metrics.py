@@ -13,7 +13,11 @@ from kmtl._objective import GroupBatch
 from kmtl._typing import MetricLike, Tensor
 from kmtl.layers import TaskOutputs
 from kmtl.metrics._auc import AUC
-from kmtl.metrics._keras_metrics import keras_metric, update_keras_metric
+from kmtl.metrics._keras_metrics import (
+    keras_metric,
+    metric_kind,
+    update_keras_metric,
+)
 from kmtl.metrics._vector import (
     R2,
     Accuracy,
@@ -78,11 +82,13 @@ class TaskMetrics(keras.metrics.Metric):
         # (group, position in the group, metric)
         self._single: list[tuple[int, int, keras.metrics.Metric]] = []
         self._names: dict[str, list[str]] = {task.name: [] for task in layer.tasks}
-        # By name in the logs: which way is better, and the name without the task's.
+        # By name in the logs: which way is better, the name without the task's, and
+        # what Keras or kmtl calls such a metric, whatever its name.
         self.directions: dict[str, str] = {
             name: "min" for name in ["loss", *self._penalty_names] if name is not None
         }
         self.suffixes: dict[str, str] = {}
+        self.kinds: dict[str, str] = {}
         for group in range(len(layer.groups)):
             self._add_group(group)
 
@@ -95,15 +101,18 @@ class TaskMetrics(keras.metrics.Metric):
         for position, task in enumerate(members):
             self.directions[f"{task.name}_loss"] = "min"
             self.suffixes[f"{task.name}_loss"] = "loss"
+            self.kinds[f"{task.name}_loss"] = "loss"
             for metric in _metrics_of(task):
                 vector = _vector_metric(task, metric)
                 if vector is None:
                     single = keras_metric(task, metric)
                     self._single.append((group, position, single))
                     self._register(task, single.name, metric_direction(single))
+                    self.kinds[f"{task.name}_{single.name}"] = metric_kind(single)
                 else:
                     together.setdefault(vector, []).append(position)
                     self._register(task, vector.name, vector.direction)
+                    self.kinds[f"{task.name}_{vector.name}"] = vector.name
         for vector, positions in together.items():
             metric = vector(len(positions), self._replicas)
             shape = (len(positions), metric.width)

@@ -74,10 +74,30 @@ def test_the_gain_of_auc_is_in_points_and_of_an_error_in_percent(found):
     assert [*found.gains.loc["equal width", "kind"]] == ["points", "%"]
 
 
-def test_intervals_hold_for_all_tasks_at_once(found):
-    differences = 100 * (np.array(VALUES["multi-task", "rich"]) - 0.81)
-    half = two_sided(1 - 0.05 / 2, 2) * differences.std(ddof=1) / np.sqrt(3)
-    assert found.gains.loc[("equal width", "rich"), "high"] == pytest.approx(half)
+def test_intervals_hold_for_all_tasks_and_baselines_at_once(found):
+    # Two tasks by two baselines: t of 1 - 0.05 / 4 with 2 degrees of freedom.
+    half = 8.860 * 1.0 / np.sqrt(3)  # the gains are -1, 1 and 0 points
+    low, high = found.gains.loc[("equal width", "rich"), ["low", "high"]]
+    assert [low, high] == pytest.approx([-half, half], abs=1e-3)
+
+
+def test_a_second_baseline_widens_the_intervals_and_raises_the_p_values(found):
+    one = comparison({k: v for k, v in VALUES.items() if k[0] != "equal width"})
+    both, alone = (each.gains.loc["equal parameters"] for each in (found, one))
+    widths = (both["high"] - both["low"]) / (alone["high"] - alone["low"])
+    np.testing.assert_allclose(widths, 8.860 / 6.205, rtol=1e-4)
+    # The second smallest of four instead of the smallest of two, by Holm.
+    assert both.loc["rich", "p"] / alone.loc["rich", "p"] == pytest.approx(3 / 2)
+    pd.testing.assert_frame_equal(one.delta_m, found.delta_m.loc[["equal parameters"]])
+
+
+def test_the_text_says_what_the_intervals_hold_for(found):
+    assert "hold for all 2 tasks and both baselines at once, those of delta" in str(
+        found
+    )
+    runs = found.runs.query("task == 'age' and model != 'equal parameters'")
+    one = Comparison(runs, {"age": "mae"}, {"age": False})
+    assert "3 seeds; intervals hold with 95% confidence." in str(one)
 
 
 def test_delta_m_is_the_mean_over_seeds(found):
@@ -112,6 +132,25 @@ def test_equal_models_gain_exactly_nothing():
     found = comparison(values)
     assert not found.gains[["gain", "low", "high"]].to_numpy().any()
     assert set(found.verdicts.values()) == {"no difference"}
+
+
+def test_a_share_of_nothing_is_infinite_and_has_no_interval():
+    values = {**VALUES, ("equal width", "age"): [1.0, 0.0, 1.0]}
+    found = comparison(values)
+    row = found.gains.loc[("equal width", "age")]
+    assert row["gain"] == -np.inf
+    assert row[["low", "high", "p"]].isna().all()
+    assert found.verdicts["age"] == "unknown"
+    assert found.verdicts["rich"] == "share"
+    assert "over a baseline of exactly 0 has no interval" in str(found)
+    found.plot()
+
+
+def test_gains_of_a_score_under_another_name_are_in_points():
+    runs, higher = comparison().runs, {"rich": True, "age": False}
+    metrics, absolute = {"rich": "mine", "age": "mae"}, {"rich": True, "age": False}
+    found = Comparison(runs, metrics, higher, absolute=absolute)
+    pd.testing.assert_frame_equal(found.gains, comparison().gains)
 
 
 def test_one_seed_has_no_interval_and_no_verdict():
