@@ -18,7 +18,7 @@ from kmtl._checks import (
     check_weight,
     shorten,
 )
-from kmtl._gains import gain
+from kmtl._gains import gain, is_absolute
 
 
 class CombinedScore(keras.callbacks.Callback):
@@ -115,7 +115,10 @@ class CombinedScore(keras.callbacks.Callback):
         if self.baselines is None:
             return value if higher else -value
         metric = metrics.suffixes.get(name, name)
-        return float(100 * gain(metric, value, self.baselines[name], higher=higher))
+        absolute = is_absolute(metrics.kinds.get(name, metric))
+        baseline = self.baselines[name]
+        found = gain(metric, value, baseline, higher=higher, absolute=absolute)
+        return float(100 * found)
 
     def _combined(self, values: Sequence[float]) -> float:
         if self.worst:  # the smallest of NaN and another is NaN

@@ -103,6 +103,24 @@ def test_a_metric_with_a_name_of_its_own_is_compared():
     ] == ["Worse than the baseline: c."]
 
 
+def test_a_score_with_a_name_of_its_own_gains_points():
+    metrics = [keras.metrics.R2Score(name="fit")]
+    task = kmtl.RegressionTask("c", metrics=metrics)
+    model = kmtl.build_mtl_model((2,), [task], trunk=kmtl.trunks.MLP([1]))
+    model.compile(run_eagerly=True)
+    x, y = np.zeros((4, 2)), {"c": [1.0, 2.0, 3.0, 4.0]}
+    model.adapt_labels(y)
+    part, curves = read_parts(model, (x, y))[0], read_history(None, [])
+    fit, _ = measure(model, part, curves, {"c_fit": 0.5})
+    assert fit.is_absolute
+    assert fit.gain == pytest.approx(fit.test - 0.5)
+    score = kmtl.callbacks.CombinedScore(["c_fit"], baselines={"c_fit": 0.5})
+    data = {"validation_data": (x, y), "verbose": 0}
+    logs = model.fit(x, y, callbacks=[score], **data).history
+    expected = 100 * (logs["val_c_fit"][0] - 0.5)
+    assert logs["val_combined_score"] == [pytest.approx(expected)]
+
+
 def test_what_depends_on_the_size_needs_attention():
     values = {"multi-task": 1.0, "equal width": 0.5, "equal parameters": 2.0}
     runs = pd.DataFrame(

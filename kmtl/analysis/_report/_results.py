@@ -9,6 +9,7 @@ from kmtl._checks import check_known_keys, check_mapping
 from kmtl._gains import gain, is_absolute
 from kmtl.analysis._report._curves import Curves
 from kmtl.analysis._report._parts import Part
+from kmtl.metrics._task_metrics import TaskMetrics
 from kmtl.model import MTLModel
 from kmtl.tasks import BinaryTask, MulticlassTask, Task
 
@@ -63,9 +64,8 @@ def measure(
         task = next((n for n in by_length if key.startswith(f"{n}_")), None)
         if task is not None and key != "loss":
             found.setdefault(task, []).append(key[len(task) + 1 :])
-    directions = model.task_metrics.directions
     return [
-        _result(task, metric, logs, curves, part, baselines or {}, directions)
+        _result(task, metric, logs, curves, part, baselines or {}, model.task_metrics)
         for task in model.tasks
         for metric in _ordered(found.get(task.name, []))
     ]
@@ -82,9 +82,11 @@ def _result(
     curves: Curves,
     part: Part,
     baselines: Mapping[str, float],
-    directions: Mapping[str, str],
+    metrics: TaskMetrics,
 ) -> Result:
     key = f"{task.name}_{metric}"
+    direction = metrics.directions.get(key)
+    absolute = is_absolute(metrics.kinds.get(key, metric))
     baseline = float(baselines.get(key, _NAN))
     constant = constant_value(task, metric, part.labels[task.name])
     test = float(logs[key])
@@ -100,16 +102,20 @@ def _result(
             metric,
             test,
             constant if np.isnan(baseline) else baseline,
-            directions.get(key),
+            direction,
+            absolute,
         ),
-        is_absolute(metric),
+        absolute,
     )
 
 
-def _gain(metric: str, value: float, baseline: float, direction: str | None) -> float:
+def _gain(
+    metric: str, value: float, baseline: float, direction: str | None, absolute: bool
+) -> float:
     if np.isnan(baseline) or direction is None:  # a function of the user's own
         return _NAN
-    return float(gain(metric, value, baseline, higher=direction == "max"))
+    higher = direction == "max"
+    return float(gain(metric, value, baseline, higher=higher, absolute=absolute))
 
 
 def constant_value(task: Task, metric: str, labels: np.ndarray) -> float:
