@@ -70,7 +70,11 @@ def _check_program() -> None:
     """Raises `ValueError` if other processes cannot start: they run the script anew."""
     main = vars(sys.modules["__main__"])
     script = main.get("__file__")
-    if main["__spec__"] is None and script is not None and not Path(script).exists():
+    if (
+        main.get("__spec__") is None
+        and script is not None
+        and not Path(script).exists()
+    ):
         raise ValueError(
             "`jobs` above 1 needs a program that other processes can read: save it in "
             f"a file, or use `jobs=1`. Received: {script}."

@@ -79,7 +79,7 @@ def test_a_metric_without_a_value_says_why(monkeypatch, kind, message):
 
 def test_jobs_need_a_program_that_others_can_read(monkeypatch):
     main = sys.modules["__main__"]
-    monkeypatch.setattr(main, "__file__", "<stdin>")
+    monkeypatch.setattr(main, "__file__", "<stdin>", raising=False)
     monkeypatch.setattr(main, "__spec__", None)
     with pytest.raises(ValueError, match=r"save it in a file.*Received: <stdin>"):
         compare(jobs=2)
