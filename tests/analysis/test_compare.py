@@ -332,7 +332,7 @@ def test_unrelated_tasks_should_not_share_a_narrow_trunk():
         (1, 1),
         rows=1000,
         trunk=keras.layers.Dense(6, activation="relu"),
-        seeds=6,
+        seeds=10,
         epochs=10,
         batch_size=32,
         learning_rates=[0.03],
