@@ -17,6 +17,8 @@ only their correlation over the groupings says how much a prediction is worth.
     python benchmarks/task_groups.py                                  # about 15 minutes
     python benchmarks/task_groups.py --quick
     python benchmarks/task_groups.py --data FOLDER --problems tox21
+
+Needs the extra `bench`.
 """
 
 import argparse
@@ -291,7 +293,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--random", type=int, default=2, help="random groupings of each size a seed"
     )
-    parser.add_argument("--rows", type=int, help="training rows")
+    parser.add_argument("--rows", type=int, help="training rows of generated, census")
     parser.add_argument(
         "--networks", type=int, default=1, help="how many a real gain is the mean of"
     )

@@ -154,12 +154,9 @@ def check_labelled(
     """
     present = labels[~np.isnan(labels)]
     if len(np.unique(present)) < (2 if differ else 1):
-        both = (
-            "labels of both classes"
-            if isinstance(task, BinaryTask)
-            else ("two different labels")
-        )
-        what = both if present.size else "labels"
+        is_binary = isinstance(task, BinaryTask)
+        differing = "labels of both classes" if is_binary else "two different labels"
+        what = differing if present.size else "labels"
         raise ValueError(
             f"`{part}` must have {what} of task {task.name!r}. Received: "
             f"{present.size} labels in {len(labels)} rows. Give more rows, or leave "

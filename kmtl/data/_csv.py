@@ -146,8 +146,7 @@ class CSVSource(Source):
         )
 
     def column_names(self) -> list[str]:
-        first = next(iter(self._headers.values()))
-        return [name for name in first if not self.columns or name in self.columns]
+        return list(self._wanted(next(iter(self._headers.values()))))
 
     def pieces(self) -> list[Piece]:
         return [Piece(file) for file in self._headers]

@@ -182,9 +182,9 @@ class Layout:
 
 
 def _byte(value: Any, name: str) -> bytes:
-    most, least = 1, name not in ("escapechar", "comment")
-    if isinstance(value, str) and least <= len(value) <= most and value.isascii():
-        return value.encode()
+    is_none = value == "" and name in ("escapechar", "comment")
+    if is_none or (isinstance(value, str) and len(value) == 1 and value.isascii()):
+        return str(value).encode()
     also = r", or `'\s+'` for spaces and tabs" if name in ("sep", "delimiter") else ""
     raise ValueError(
         f"`{name}` must be one ASCII character{also}. Received: {value!r}."
