@@ -63,19 +63,12 @@ def is_absolute(metric: str) -> bool:
     So they are for the known scores whose best value is 1, such as AUC, accuracy,
     correlation and R2: half of an AUC is worth nothing, so a share of it says nothing.
     They are known by the names that Keras gives them. For a score under a name of its
-    own ask by what `TaskMetrics.kinds` says that it is.
+    own ask by what `TaskMetrics.kinds` says that it is, here and in `gain`.
     """
     return metric in _SCORES
 
 
-def gain(
-    metric: str,
-    value: Any,
-    baseline: Any,
-    *,
-    higher: bool | None = None,
-    absolute: bool | None = None,
-) -> Any:
+def gain(metric: str, value: Any, baseline: Any, *, higher: bool | None = None) -> Any:
     """Tells how much better a value is than a baseline; positive is better.
 
     A difference for scores whose best value is 1 (see `is_absolute`), for all others
@@ -86,7 +79,6 @@ def gain(
         value: The value, a number or an array.
         baseline: What it is compared with, of a shape that broadcasts.
         higher: Whether higher is better; by default what `higher_is_better` says.
-        absolute: Whether it is a difference; by default what `is_absolute` says.
 
     Returns:
         A float or an array of them: 0.01 is one point of AUC, or an error 1 % lower.
@@ -102,7 +94,7 @@ def gain(
     sign = 1.0 if (higher_is_better(metric) if higher is None else higher) else -1.0
     value, baseline = np.asarray(value, "float64"), np.asarray(baseline, "float64")
     difference = sign * (value - baseline)
-    if is_absolute(metric) if absolute is None else absolute:
+    if is_absolute(metric):
         return difference
     with np.errstate(divide="ignore", invalid="ignore"):
         share = difference / np.abs(baseline)

@@ -82,11 +82,9 @@ def test_a_direction_makes_any_metric_known():
     assert gain("profit", 12.0, 10.0, higher=True) == pytest.approx(0.2)
 
 
-def test_what_is_known_of_a_metric_goes_before_its_name():
-    np.testing.assert_allclose(
-        gain("mine", 0.82, 0.8, higher=True, absolute=True), 0.02
-    )
-    assert gain("auc", 3.0, 2.0, absolute=False) == 0.5
+def test_what_a_metric_is_decides_not_its_direction():
+    np.testing.assert_allclose(gain("auc", 0.82, 0.8, higher=True), 0.02)
+    assert gain("mine", 3.0, 2.0, higher=True) == 0.5
 
 
 @pytest.mark.parametrize("name", KERAS_METRICS)

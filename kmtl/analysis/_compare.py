@@ -164,7 +164,7 @@ def compare(  # noqa: PLR0913 - one keyword a choice
         patience=patience,
         rates=rates,
     )
-    study, higher, absolute = completed(study, build_small, metrics)
+    study, higher = completed(study, build_small, metrics)
     if folder is None:
         log = Log(None, {})
     else:
@@ -174,7 +174,7 @@ def compare(  # noqa: PLR0913 - one keyword a choice
         runs=_frame(study, log),
         metrics=study.metrics,
         higher=higher,
-        absolute=absolute,
+        kinds=study.kinds,
         overlap=TEST / (1 - TEST) if test is None else 0.0,
     )
 

@@ -38,8 +38,8 @@ class Comparison:
             one, and the `seconds` it took.
         metrics: The metric of each task.
         higher: Whether higher is better, by task.
-        absolute: Whether gains are differences, by task; by default as the name of the
-            metric says.
+        kinds: What kmtl or Keras calls the metric of each task, if it has a name of its
+            own; by default its name.
         overlap: Rows to test on as a share of the other rows, where each seed splits
             the same rows anew, else 0. Such splits overlap, so the variance of a mean
             over n seeds is taken as (1 / n + overlap) times that of a gain (Nadeau and
@@ -54,7 +54,7 @@ class Comparison:
     higher: Mapping[str, bool]
     overlap: float = 0.0
     level: float = 0.95
-    absolute: Mapping[str, bool] | None = None
+    kinds: Mapping[str, str] | None = None
 
     @property
     def baselines(self) -> list[str]:
@@ -77,15 +77,15 @@ class Comparison:
             rows = [paired(g, each, self.overlap) for _, g in by_seed.items()]
             frames.append(pd.DataFrame(rows, index=by_seed.columns))
         gains = pd.concat(frames, keys=self.baselines, names=["baseline", "task"])
-        kinds = gains.index.get_level_values("task").map(self._are_absolute)
+        absolute = {task: is_absolute(kind) for task, kind in self._kinds.items()}
+        points = gains.index.get_level_values("task").map(absolute)
         return gains.assign(
-            p=holm(gains["p"].to_numpy()), kind=np.where(kinds, "points", "%")
+            p=holm(gains["p"].to_numpy()), kind=np.where(points, "points", "%")
         )
 
-    @cached_property
-    def _are_absolute(self) -> Mapping[str, bool]:
-        by_name = {task: is_absolute(m) for task, m in self.metrics.items()}
-        return by_name if self.absolute is None else self.absolute
+    @property
+    def _kinds(self) -> Mapping[str, str]:
+        return self.metrics if self.kinds is None else self.kinds
 
     @cached_property
     def delta_m(self) -> pd.DataFrame:
@@ -149,14 +149,8 @@ class Comparison:
         return pd.DataFrame(
             {
                 task: 100
-                * gain(
-                    metric,
-                    ours[task],
-                    theirs[task],
-                    higher=self.higher[task],
-                    absolute=self._are_absolute[task],
-                )
-                for task, metric in self.metrics.items()
+                * gain(kind, ours[task], theirs[task], higher=self.higher[task])
+                for task, kind in self._kinds.items()
             },
             index=ours.index,
         )

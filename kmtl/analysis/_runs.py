@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import keras
@@ -60,6 +60,7 @@ class Study:
         fit: `epochs` and `batch_size`.
         patience: Epochs without a better validation loss before training ends.
         rates: Learning rates to choose from; none leaves that of the optimizer.
+        kinds: What kmtl or Keras calls the metric of each task, whatever its name.
     """
 
     tasks: tuple[Task, ...]
@@ -70,6 +71,7 @@ class Study:
     fit: Mapping[str, Any]
     patience: int
     rates: Sequence[float]
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     def runs(self) -> Iterator[Run]:
         """Yields all trainings, in the order of the results."""
@@ -124,23 +126,18 @@ class Study:
             FloatingPointError: If it diverges with every learning rate.
             ValueError: If a metric has no value.
         """
-        record, kinds = self.try_out(run)
+        record = self.try_out(run)
         for name, value in record["values"].items():
             if value != value:
-                key = f"{name}_{self.metrics[name]}"
                 raise ValueError(
                     f"Metric {self.metrics[name]!r} of task {name!r} must have a value "
-                    f"on the rows to test on; {_why_none(kinds[key])}. Give `test` or "
-                    f"another metric. Received: NaN, for {run}."
+                    f"on the rows to test on; {_why_none(self.kinds[name])}. Give "
+                    f"`test` or another metric. Received: NaN, for {run}."
                 )
         return record
 
-    def try_out(self, run: Run) -> tuple[Record, Mapping[str, str]]:
-        """Trains and tests a model; a metric may be NaN.
-
-        Returns:
-            What it found, and what each metric is, by its name in the logs.
-        """
+    def try_out(self, run: Run) -> Record:
+        """Trains and tests a model; a metric may be NaN."""
         start = time.perf_counter()
         tasks, (train, valid, test) = self.of(run)
         clock = _Clock()
@@ -153,7 +150,7 @@ class Study:
         if error is not None and not trained:
             raise error
         _, epochs, model = min(trained, key=lambda result: result[0])
-        record = {
+        return {
             **run._asdict(),
             "values": self._values(tasks, model, test),
             "parameters": parameters(model),
@@ -161,7 +158,6 @@ class Study:
             "seconds": time.perf_counter() - start,
             "epoch_seconds": clock.seconds,
         }
-        return record, model.task_metrics.kinds
 
     def _fit(
         self,
@@ -227,10 +223,10 @@ def _first_that_trains(study: Study, run: Run) -> Record:
     *others, last = [[rate] for rate in study.rates] or [[]]
     for rates in others:
         try:
-            return dataclasses.replace(study, rates=rates).try_out(run)[0]
+            return dataclasses.replace(study, rates=rates).try_out(run)
         except FloatingPointError:  # the comparison leaves it out too
             continue
-    return dataclasses.replace(study, rates=last).try_out(run)[0]
+    return dataclasses.replace(study, rates=last).try_out(run)
 
 
 class _Clock(keras.callbacks.Callback):

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from kmtl._checks import check_mapping
-from kmtl._gains import is_absolute
 from kmtl.analysis._baselines import (
     Build,
     Network,
@@ -98,27 +97,23 @@ def split_rows(rows: Parts, tasks: Sequence[Task], seed: int) -> list[Places | N
 
 def completed(
     study: Study, build_small: Build | None, metrics: Mapping[str, str] | None
-) -> tuple[Study, dict[str, bool], dict[str, bool]]:
-    """Adds metrics and small networks.
-
-    Returns:
-        The study, and by task whether higher is better and whether gains are absolute.
-    """
+) -> tuple[Study, dict[str, bool]]:
+    """Adds metrics and small networks; returns also whether higher is better."""
     if metrics is not None:
         check_mapping(metrics, "metrics", "metrics by task name")
     model = study.build(Run(0, MULTI_TASK, None))
     compared, higher, kinds = metrics_to_compare(model, metrics or {})
-    study = dataclasses.replace(study, metrics=compared)
-    _check_labels(study, kinds)
+    study = dataclasses.replace(study, metrics=compared, kinds=kinds)
+    _check_labels(study)
     study.build(Run(0, EQUAL_WIDTH, next(iter(compared))))
     small = build_small or _small(study, parameters(model))
     if small is not None:
         networks = {**study.networks, EQUAL_PARAMETERS: small}
         study = dataclasses.replace(study, networks=networks)
-    return study, higher, {name: is_absolute(kind) for name, kind in kinds.items()}
+    return study, higher
 
 
-def _check_labels(study: Study, kinds: Mapping[str, str]) -> None:
+def _check_labels(study: Study) -> None:
     """Raises `ValueError` if a part has too few labels of a task."""
     compared = [task for task in study.tasks if task.name in study.metrics]
     train, valid, test = (rows.counting(study.tasks) for rows in study.rows)
@@ -126,7 +121,7 @@ def _check_labels(study: Study, kinds: Mapping[str, str]) -> None:
         for task in compared:
             if task.name not in train:  # more than one label a row
                 continue
-            need = kinds[task.name] in NEED_DIFFERENT
+            need = study.kinds[task.name] in NEED_DIFFERENT
             parts = {"train": train, "valid": valid, "test": test}.items()
             for (part, labels), some in zip(parts, places, strict=True):
                 values = labels[task.name][slice(None) if some is None else some]

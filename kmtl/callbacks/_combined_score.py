@@ -18,7 +18,7 @@ from kmtl._checks import (
     check_weight,
     shorten,
 )
-from kmtl._gains import gain, is_absolute
+from kmtl._gains import gain
 
 
 class CombinedScore(keras.callbacks.Callback):
@@ -114,11 +114,8 @@ class CombinedScore(keras.callbacks.Callback):
         higher = metrics.directions[name] == "max"
         if self.baselines is None:
             return value if higher else -value
-        metric = metrics.suffixes.get(name, name)
-        absolute = is_absolute(metrics.kinds.get(name, metric))
-        baseline = self.baselines[name]
-        found = gain(metric, value, baseline, higher=higher, absolute=absolute)
-        return float(100 * found)
+        kind = metrics.kinds.get(name, name)
+        return float(100 * gain(kind, value, self.baselines[name], higher=higher))
 
     def _combined(self, values: Sequence[float]) -> float:
         if self.worst:  # the smallest of NaN and another is NaN

@@ -70,9 +70,9 @@ def test_a_metric_that_cannot_be_measured_is_refused_before_training(
     [("auc", "labels there that are not all the same"), ("mine", "has none for the")],
 )
 def test_a_metric_without_a_value_says_why(monkeypatch, kind, message):
-    found = {"values": {"t": float("nan")}}, {"t_mine": kind}
+    found = {"values": {"t": float("nan")}}
     monkeypatch.setattr(Study, "try_out", lambda *_: found)
-    study = Study((), {}, (), (), {"t": "mine"}, {}, 1, ())
+    study = Study((), {}, (), (), {"t": "mine"}, {}, 1, (), {"t": kind})
     with pytest.raises(ValueError, match=f"Metric 'mine' of task 't'.*{message}"):
         study.train(Run(0, "multi-task", None))
 

@@ -148,8 +148,8 @@ def test_a_share_of_nothing_is_infinite_and_has_no_interval():
 
 def test_gains_of_a_score_under_another_name_are_in_points():
     runs, higher = comparison().runs, {"rich": True, "age": False}
-    metrics, absolute = {"rich": "mine", "age": "mae"}, {"rich": True, "age": False}
-    found = Comparison(runs, metrics, higher, absolute=absolute)
+    metrics, kinds = {"rich": "mine", "age": "mae"}, {"rich": "auc", "age": "mae"}
+    found = Comparison(runs, metrics, higher, kinds=kinds)
     pd.testing.assert_frame_equal(found.gains, comparison().gains)
 
 

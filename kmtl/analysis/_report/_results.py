@@ -86,7 +86,7 @@ def _result(
 ) -> Result:
     key = f"{task.name}_{metric}"
     direction = metrics.directions.get(key)
-    absolute = is_absolute(metrics.kinds.get(key, metric))
+    kind = metrics.kinds.get(key, metric)
     baseline = float(baselines.get(key, _NAN))
     constant = constant_value(task, metric, part.labels[task.name])
     test = float(logs[key])
@@ -98,24 +98,15 @@ def _result(
         test,
         baseline,
         constant,
-        _gain(
-            metric,
-            test,
-            constant if np.isnan(baseline) else baseline,
-            direction,
-            absolute,
-        ),
-        absolute,
+        _gain(kind, test, constant if np.isnan(baseline) else baseline, direction),
+        is_absolute(kind),
     )
 
 
-def _gain(
-    metric: str, value: float, baseline: float, direction: str | None, absolute: bool
-) -> float:
+def _gain(kind: str, value: float, baseline: float, direction: str | None) -> float:
     if np.isnan(baseline) or direction is None:  # a function of the user's own
         return _NAN
-    higher = direction == "max"
-    return float(gain(metric, value, baseline, higher=higher, absolute=absolute))
+    return float(gain(kind, value, baseline, higher=direction == "max"))
 
 
 def constant_value(task: Task, metric: str, labels: np.ndarray) -> float:
